@@ -5,14 +5,14 @@
  * about 1 KiB. errno stays as it was, so a message may stand between a failed
  * call and the reading of its errno. Any thread may log.
  *
- * Debug messages are off until event_enable_debug_logging; then off costs one
- * load. Nothing here ends the process.
+ * Debug messages are off until event_enable_debug_logging; off, they cost one
+ * load. Nothing here ends the process. event_set_log_callback,
+ * event_set_fatal_callback and event_enable_debug_logging are defined in log.c.
  */
 #ifndef PE_BASE_LOG_H
 #define PE_BASE_LOG_H
 
 #include <stdatomic.h>
-#include <stdint.h>
 
 enum pe_log_level { /* the values of EVENT_LOG_* */
     PE_LOG_DEBUG,
@@ -41,10 +41,5 @@ void pe_log_fatal(int err, const char *fmt, ...) PE_LOG_FORMAT(2, 3);
     (atomic_load_explicit(&pe_log_debug_mask, memory_order_relaxed) != 0           \
          ? pe_log_write(PE_LOG_DEBUG, __VA_ARGS__)                                 \
          : (void)0)
-
-/* The public functions defined in log.c, documented in event2/event.h. */
-void event_set_log_callback(void (*cb)(int severity, const char *msg));
-void event_set_fatal_callback(void (*cb)(int err));
-void event_enable_debug_logging(uint32_t which);
 
 #endif

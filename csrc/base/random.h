@@ -19,4 +19,8 @@ int pe_random_bytes(void *buf, size_t n);
  * has no bytes to give. */
 uint32_t pe_random_below(uint32_t bound);
 
+/* What to read where the kernel has no call for random bytes; NULL: /dev/urandom
+ * again. The string is kept, not copied. */
+void pe_random_set_device(const char *path);
+
 #endif

@@ -35,6 +35,17 @@ int pe_accept(int fd, struct sockaddr *addr, socklen_t *len, bool nonblock,
  * errno; 0 when there is none. -ENOTSOCK and the like when it cannot be asked. */
 int pe_sock_error(int fd);
 
+/* Writing to a socket whose peer is gone must give EPIPE and no SIGPIPE. Pass
+ * PE_MSG_NOSIGNAL to send and sendmsg; where there is no such flag (macOS) it
+ * is 0, and pe_sock_nosigpipe() sets an option of the socket that does the same
+ * (elsewhere it does nothing). What this file makes or accepts has it set. */
+#if defined(MSG_NOSIGNAL)
+#define PE_MSG_NOSIGNAL MSG_NOSIGNAL
+#else
+#define PE_MSG_NOSIGNAL 0
+#endif
+int pe_sock_nosigpipe(int fd);
+
 /* setsockopt(2) of an option whose value is an int. 0 or a negative errno. */
 int pe_sock_option(int fd, int level, int name, int value);
 

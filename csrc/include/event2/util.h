@@ -196,7 +196,9 @@ int evutil_inet_pton_scope(int af, const char *src, void *dst, unsigned *indexp)
 int evutil_parse_sockaddr_port(const char *str, struct sockaddr *out, int *outlen);
 
 /* 0 when both addresses are equal, else below or above 0, in an order that is
- * good for sorting. The port counts only if `include_port` is not 0. */
+ * good for sorting. The port counts only if `include_port` is not 0, an IPv6
+ * scope never. Unix addresses must be a whole struct sockaddr_un, and compare by
+ * path. One of another family equals only itself. */
 int evutil_sockaddr_cmp(const struct sockaddr *sa1, const struct sockaddr *sa2,
                         int include_port);
 

@@ -1,0 +1,134 @@
+"""Builds pyevent: the C core as one static archive, all of Cython as one shared object.
+
+The metadata is in pyproject.toml; docs/design/cython.md says why the build has this shape.
+Switches, read from the environment:
+
+    PYEVENT_DEBUG=1                  no optimisation, assertions on
+    PYEVENT_SAN=address,undefined    compile and link with these sanitizers
+    PYEVENT_COVERAGE=1               count lines for gcov, those of the .pyx files too
+    PYEVENT_WERROR=1                 a warning in the C core is an error
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from glob import glob
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_clib import build_clib
+from setuptools.command.build_ext import build_ext
+
+MODULES = ["_core", "_loop", "_buffer", "_stream"]  # the rest of them: see _boot.py
+CORE = sorted(glob("csrc/**/*.c", recursive=True))
+HEADERS = sorted(glob("csrc/**/*.h", recursive=True))
+INCLUDE = ["csrc", "csrc/include"]
+
+
+def env(name):
+    value = os.environ.get(name, "")
+    return "" if value == "0" else value
+
+
+# Only PyInit_* leaves the shared object: what the core declares stays inside.
+common_flags = ["-fvisibility=hidden", "-pthread"]
+link_flags = ["-pthread"]
+if env("PYEVENT_DEBUG"):
+    common_flags += ["-O0", "-g3", "-UNDEBUG"]
+if env("PYEVENT_SAN"):
+    common_flags += [f"-fsanitize={env('PYEVENT_SAN')}", "-fno-sanitize-recover=all"]
+    common_flags += ["-fno-omit-frame-pointer", "-g"]
+    link_flags += [f"-fsanitize={env('PYEVENT_SAN')}"]
+if env("PYEVENT_COVERAGE"):
+    common_flags += ["-O0", "--coverage"]
+    link_flags += ["--coverage"]
+
+# The strict warnings are for our C. What Cython writes is not ours to correct.
+core_flags = ["-std=c11", "-D_GNU_SOURCE", "-fPIC", "-Wall", "-Wextra", "-Wconversion"]
+core_flags += ["-Wshadow", "-Wstrict-prototypes"] + (["-Werror"] if env("PYEVENT_WERROR") else [])
+
+
+def is_current(target):
+    """Whether an object file is newer than all that the compiler read for it (-MMD)."""
+    rule = Path(target).with_suffix(".d")
+    if not (rule.exists() and Path(target).exists()):
+        return False
+    read = rule.read_text().replace("\\\n", " ").split()[1:]
+    built_at = os.path.getmtime(target)
+    return all(os.path.exists(p) and os.path.getmtime(p) <= built_at for p in [*read, "setup.py"])
+
+
+def compile_what_changed(command):
+    """Have the command's compiler skip current objects and use every processor for the rest."""
+    compile_one_by_one = command.compiler.compile
+
+    def compile(sources, output_dir=None, **options):
+        objects = command.compiler.object_filenames(sources, output_dir=output_dir)
+        pairs = zip(sources, objects, strict=True)
+        jobs = [s for s, o in pairs if command.force or not is_current(o)]
+        options["extra_postargs"] = [*(options.get("extra_postargs") or []), "-MMD"]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda s: compile_one_by_one([s], output_dir, **options), jobs))
+        return objects
+
+    command.compiler.compile = compile
+
+
+class BuildCore(build_clib):
+    def build_libraries(self, libraries):
+        compile_what_changed(self)
+        for name, _ in libraries:  # ar would keep what a renamed source left behind
+            Path(self.build_clib, f"lib{name}.a").unlink(missing_ok=True)
+        super().build_libraries(libraries)
+
+
+class BuildModules(build_ext):
+    def run(self):
+        self.run_command("build_clib")
+        super().run()
+
+    def build_extensions(self):
+        compile_what_changed(self)
+        self.compiler.force = True  # the linker's own check overlooks the archive
+        super().build_extensions()
+
+    def build_extension(self, ext):
+        from Cython.Build import cythonize  # here, so that other commands do without it
+
+        modules = [Extension(f"pyevent.{Path(s).stem}", [s]) for s in ext.sources]
+        done = cythonize(
+            modules,
+            build_dir="build/cython",
+            include_path=["src"],
+            language_level=3,
+            emit_linenums=bool(env("PYEVENT_COVERAGE")),
+            force=self.force,
+            quiet=True,
+        )
+        ext.sources = [source for module in done for source in module.sources]
+        super().build_extension(ext)
+
+
+setup(
+    libraries=[
+        (
+            "pyevent",
+            {
+                "sources": CORE,
+                "obj_deps": {"": HEADERS},
+                "include_dirs": INCLUDE,
+                "cflags": core_flags + common_flags,
+            },
+        )
+    ],
+    ext_modules=[
+        Extension(
+            "pyevent._core",
+            [f"src/pyevent/{name}.pyx" for name in MODULES],
+            depends=[*CORE, *HEADERS, "setup.py"],
+            include_dirs=INCLUDE,
+            extra_compile_args=common_flags,
+            extra_link_args=link_flags,
+        )
+    ],
+    cmdclass={"build_clib": BuildCore, "build_ext": BuildModules},
+)

@@ -1,0 +1,409 @@
+/* event.c - struct event: what users of event2/event.h create, add and free.
+ *
+ * An event is a watcher (pe_io) and a timer in one; both make its one task
+ * active, so that a second reason before its turn only adds bits to `what`:
+ *
+ *     idle --add--> pending --fd, signal or deadline--> active --> callback
+ *       ^              |  ^                                |
+ *       +-----del------+  +------- with EV_PERSIST --------+
+ *
+ * Without EV_PERSIST it is idle again *before* its callback, which may add or
+ * free it. After the callback nothing of the event is touched.
+ */
+#include "loop/internal.h"
+
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/errors.h"
+
+#define EVENT_IO (EV_READ | EV_WRITE | EV_CLOSED)
+
+static void event_run(struct event_base *base, struct pe_task *task);
+static void event_fire(struct event_base *base, struct pe_timer *timer);
+
+struct event *pe_event_of_task(struct pe_task *task) {
+    return task->run == event_run ? pe_container(task, struct event, io.task) : NULL;
+}
+
+struct event *pe_event_of_io(struct pe_io *io) {
+    return pe_event_of_task(&io->task);
+}
+
+struct event *pe_event_of_timer(struct pe_timer *timer) {
+    return timer->fire == event_fire ? pe_container(timer, struct event, timer) : NULL;
+}
+
+static char self_cbarg; /* its address stands for the event itself */
+
+void *event_self_cbarg(void) {
+    return &self_cbarg;
+}
+
+int event_assign(struct event *ev, struct event_base *base, evutil_socket_t fd, short what,
+                 event_callback_fn cb, void *arg) {
+    if (base == NULL || ((what & EV_SIGNAL) && (what & EVENT_IO)))
+        return pe_fail(-EINVAL);
+    pe_io_init(&ev->io, fd, event_run, base->queue_count / 2);
+    ev->io.task.state = EVLIST_INIT;
+    pe_timer_init(&ev->timer, event_fire);
+    ev->base = base;
+    ev->interval_ns = 0;
+    ev->callback = cb;
+    ev->arg = arg == &self_cbarg ? ev : arg;
+    ev->events = what;
+    ev->calls = 0;
+    return 0;
+}
+
+struct event *event_new(struct event_base *base, evutil_socket_t fd, short what,
+                        event_callback_fn cb, void *arg) {
+    struct event *ev = pe_malloc(PE_MEM_EVENT, sizeof(*ev));
+
+    if (ev == NULL) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    if (event_assign(ev, base, fd, what, cb, arg) < 0) {
+        pe_free(PE_MEM_EVENT, ev);
+        return NULL;
+    }
+    return ev;
+}
+
+void event_free(struct event *ev) {
+    if (ev == NULL)
+        return;
+    (void)event_del(ev); /* fails only for an event that was never set up */
+    pe_free(PE_MEM_EVENT, ev);
+}
+
+/* --- waiting ---------------------------------------------------------------- */
+
+static int insert(struct event_base *base, struct event *ev) {
+    int err;
+
+    if (ev->io.task.state & EVLIST_INSERTED)
+        return 0;
+    if (ev->events & EVENT_IO)
+        err = pe_io_set(base, &ev->io, ev->events & (EVENT_IO | EV_ET));
+    else if (ev->events & EV_SIGNAL)
+        err = pe_signal_add(base, ev);
+    else
+        return 0;
+    if (err == 0)
+        ev->io.task.state |= EVLIST_INSERTED;
+    return err;
+}
+
+static void extract(struct event_base *base, struct event *ev) {
+    if (!(ev->io.task.state & EVLIST_INSERTED))
+        return;
+    ev->io.task.state &= (uint8_t)~EVLIST_INSERTED;
+    if (ev->events & EV_SIGNAL)
+        pe_signal_del(base, ev);
+    else
+        (void)pe_io_set(base, &ev->io, 0); /* taking away never fails */
+}
+
+static void stop_timer(struct event_base *base, struct event *ev) {
+    ev->io.task.state &= (uint8_t)~EVLIST_TIMEOUT;
+    pe_timer_cancel(base, &ev->timer);
+}
+
+/* Room for its timer is there. */
+static void start_timer(struct event_base *base, struct event *ev, int64_t due_ns) {
+    (void)pe_timer_set(base, &ev->timer, due_ns);
+    ev->io.task.state |= EVLIST_TIMEOUT;
+}
+
+static void deactivate(struct event_base *base, struct event *ev) {
+    if (base->running_task == &ev->io.task)
+        base->calls_left = 0; /* signals that are being delivered */
+    pe_task_cancel(base, &ev->io.task);
+}
+
+int event_add(struct event *ev, const struct timeval *timeout) {
+    struct event_base *base = ev->base;
+    int64_t ns = 0;
+    int err = 0;
+
+    if (!(ev->io.task.state & EVLIST_INIT) || base == NULL)
+        return pe_fail(-EINVAL);
+    if (ev->io.task.state & EVLIST_FINALIZING)
+        return pe_fail(-EINVAL);
+    if (timeout != NULL) {
+        ns = pe_ns_from_timeval(timeout);
+        if (ns < 0)
+            return pe_fail((int)ns);
+        if (!pe_timer_is_set(&ev->timer))
+            err = pe_heap_reserve(&base->timers, pe_heap_count(&base->timers) + 1);
+    }
+    if (err == 0)
+        err = insert(base, ev);
+    if (err < 0)
+        return pe_fail(err);
+    if (timeout == NULL)
+        return 0;
+    if (ev->events & EV_PERSIST)
+        ev->interval_ns = ns;
+    if ((ev->io.task.state & EVLIST_ACTIVE) && (ev->io.task.res & EV_TIMEOUT))
+        deactivate(base, ev); /* the old timeout is not to be heard of */
+    start_timer(base, ev, pe_clock_now() + ns);
+    return 0;
+}
+
+void pe_event_forget(struct event *ev) {
+    deactivate(ev->base, ev);
+    stop_timer(ev->base, ev);
+    extract(ev->base, ev);
+}
+
+int event_del(struct event *ev) {
+    if (!(ev->io.task.state & EVLIST_INIT) || ev->base == NULL)
+        return pe_fail(-EINVAL);
+    pe_event_forget(ev);
+    return 0;
+}
+
+int event_del_noblock(struct event *ev) {
+    return event_del(ev);
+}
+
+int event_del_block(struct event *ev) {
+    return event_del(ev);
+}
+
+int event_remove_timer(struct event *ev) {
+    if (!(ev->io.task.state & EVLIST_INIT) || ev->base == NULL)
+        return pe_fail(-EINVAL);
+    stop_timer(ev->base, ev);
+    ev->interval_ns = 0;
+    return 0;
+}
+
+/* --- happening -------------------------------------------------------------- */
+
+static void event_fire(struct event_base *base, struct pe_timer *timer) {
+    struct event *ev = pe_container(timer, struct event, timer);
+
+    ev->io.task.state &= (uint8_t)~EVLIST_TIMEOUT;
+    pe_task_activate(base, &ev->io.task, EV_TIMEOUT);
+}
+
+static void activate_calls(struct event_base *base, struct event *ev, short res, short calls) {
+    if (!pe_task_is_queued(&ev->io.task))
+        ev->calls = calls;
+    else if (ev->calls <= INT16_MAX - calls)
+        ev->calls = (short)(ev->calls + calls);
+    pe_task_activate(base, &ev->io.task, res);
+}
+
+void event_active(struct event *ev, int res, short ncalls) {
+    if (!(ev->io.task.state & EVLIST_INIT) || ev->base == NULL ||
+        (ev->io.task.state & EVLIST_FINALIZING))
+        return;
+    activate_calls(ev->base, ev, (short)res, (ev->events & EV_SIGNAL) && ncalls > 0 ? ncalls : 1);
+}
+
+void pe_event_signalled(struct event_base *base, struct event *ev, unsigned n) {
+    activate_calls(base, ev, EV_SIGNAL, n > INT16_MAX ? INT16_MAX : (short)n);
+}
+
+/* The next deadline of a persistent event that is about to be called. */
+static void rearm(struct event_base *base, struct event *ev) {
+    int64_t now, due;
+
+    if (ev->interval_ns == 0)
+        return;
+    now = pe_base_now(base);
+    due = now + ev->interval_ns;
+    if (ev->io.task.res & EV_TIMEOUT) {
+        /* Counted from the last deadline, so that it does not drift; ticks
+         * that were missed altogether are dropped. */
+        due = ev->timer.node.key + ev->interval_ns;
+        if (due < now)
+            due = now + ev->interval_ns;
+    }
+    /* Its place in the heap was there before: only if others took all the room
+     * and memory is out does the timeout lapse. */
+    if (pe_timer_set(base, &ev->timer, due) == 0)
+        ev->io.task.state |= EVLIST_TIMEOUT;
+}
+
+/* One call for each signal caught, until the event is deleted. */
+static void run_signal(struct event_base *base, struct event *ev) {
+    event_callback_fn callback = ev->callback;
+    evutil_socket_t fd = ev->io.task.fd;
+    void *arg = ev->arg;
+
+    base->calls_left = ev->calls;
+    while (base->calls_left > 0) {
+        base->calls_left--;
+        callback(fd, EV_SIGNAL, arg); /* may free ev, which leaves no call */
+        if (base->calls_left > 0 && base->wants_break) {
+            ev->calls = (short)base->calls_left; /* the rest stays due */
+            pe_task_activate(base, &ev->io.task, EV_SIGNAL);
+            return;
+        }
+    }
+}
+
+static void event_run(struct event_base *base, struct pe_task *task) {
+    struct event *ev = pe_container(task, struct event, io.task);
+
+    if (ev->events & EV_PERSIST)
+        rearm(base, ev);
+    else
+        (void)event_del(ev);
+    if (ev->callback == NULL)
+        return;
+    if ((ev->events & EV_SIGNAL) && (task->res & EV_SIGNAL))
+        run_signal(base, ev);
+    else
+        ev->callback(task->fd, task->res, ev->arg);
+}
+
+struct event *event_base_get_running_event(struct event_base *base) {
+    return base->running_task != NULL ? pe_event_of_task(base->running_task) : NULL;
+}
+
+/* --- once ------------------------------------------------------------------- */
+
+struct once {
+    struct event ev;
+    struct pe_link link; /* in event_base.once */
+    event_callback_fn callback;
+    void *arg;
+};
+
+static void once_run(evutil_socket_t fd, short what, void *arg) {
+    struct once *once = arg;
+    event_callback_fn callback = once->callback;
+    void *user_arg = once->arg;
+
+    pe_list_remove(&once->link);
+    pe_free(PE_MEM_EVENT, once);
+    callback(fd, what, user_arg);
+}
+
+int event_base_once(struct event_base *base, evutil_socket_t fd, short what, event_callback_fn cb,
+                    void *arg, const struct timeval *timeout) {
+    struct once *once;
+    int err = 0;
+
+    if (base == NULL || cb == NULL || (what & (EV_SIGNAL | EV_PERSIST)) ||
+        !(what & (EV_TIMEOUT | EVENT_IO)))
+        return pe_fail(-EINVAL);
+    once = pe_malloc(PE_MEM_EVENT, sizeof(*once));
+    if (once == NULL)
+        return pe_fail(-ENOMEM);
+    once->callback = cb;
+    once->arg = arg;
+    (void)event_assign(&once->ev, base, fd, what, once_run, once); /* checked above */
+    pe_list_push_back(&base->once, &once->link);
+    if (!(what & EVENT_IO) && (timeout == NULL || !evutil_timerisset(timeout)))
+        event_active(&once->ev, EV_TIMEOUT, 1); /* at once, in the order of calls */
+    else if (event_add(&once->ev, timeout) < 0)
+        err = -errno;
+    if (err < 0) {
+        pe_list_remove(&once->link);
+        pe_free(PE_MEM_EVENT, once);
+        return pe_fail(err);
+    }
+    return 0;
+}
+
+void pe_event_free_once(struct event_base *base) {
+    struct pe_link *link;
+
+    while ((link = pe_list_pop_front(&base->once)) != NULL)
+        pe_free(PE_MEM_EVENT, pe_container(link, struct once, link));
+}
+
+/* --- asking ----------------------------------------------------------------- */
+
+int event_pending(const struct event *ev, short what, struct timeval *tv) {
+    short found = 0;
+
+    if (!(ev->io.task.state & EVLIST_INIT) || ev->base == NULL)
+        return 0;
+    if (ev->io.task.state & EVLIST_INSERTED)
+        found |= ev->events & (EVENT_IO | EV_SIGNAL);
+    if (pe_task_is_queued(&ev->io.task))
+        found |= ev->io.task.res;
+    if (ev->io.task.state & EVLIST_TIMEOUT)
+        found |= EV_TIMEOUT;
+    what &= EV_TIMEOUT | EVENT_IO | EV_SIGNAL;
+    if (tv != NULL && (what & EV_TIMEOUT) && (ev->io.task.state & EVLIST_TIMEOUT))
+        pe_ns_to_timeval(pe_clock_wall() + (ev->timer.node.key - pe_clock_now()), tv);
+    return found & what;
+}
+
+int event_initialized(const struct event *ev) {
+    return (ev->io.task.state & EVLIST_INIT) != 0;
+}
+
+static bool is_idle(const struct event *ev) {
+    return !(ev->io.task.state & (EVLIST_INSERTED | EVLIST_TIMEOUT | EVLIST_ACTIVE |
+                                  EVLIST_ACTIVE_LATER));
+}
+
+int event_base_set(struct event_base *base, struct event *ev) {
+    if (base == NULL || !(ev->io.task.state & EVLIST_INIT) || !is_idle(ev))
+        return pe_fail(-EINVAL);
+    ev->base = base;
+    ev->io.task.pri = (uint8_t)(base->queue_count / 2);
+    ev->io.gen = 0; /* a registration of the other base */
+    return 0;
+}
+
+int event_priority_set(struct event *ev, int priority) {
+    if (ev->base == NULL || priority < 0 || priority >= ev->base->queue_count ||
+        pe_task_is_queued(&ev->io.task))
+        return pe_fail(-EINVAL);
+    ev->io.task.pri = (uint8_t)priority;
+    return 0;
+}
+
+evutil_socket_t event_get_fd(const struct event *ev) {
+    return ev->io.task.fd;
+}
+
+struct event_base *event_get_base(const struct event *ev) {
+    return ev->base;
+}
+
+short event_get_events(const struct event *ev) {
+    return ev->events;
+}
+
+event_callback_fn event_get_callback(const struct event *ev) {
+    return ev->callback;
+}
+
+void *event_get_callback_arg(const struct event *ev) {
+    return ev->arg;
+}
+
+int event_get_priority(const struct event *ev) {
+    return ev->io.task.pri;
+}
+
+void event_get_assignment(const struct event *ev, struct event_base **base, evutil_socket_t *fd,
+                          short *events, event_callback_fn *callback, void **arg) {
+    if (base != NULL)
+        *base = ev->base;
+    if (fd != NULL)
+        *fd = ev->io.task.fd;
+    if (events != NULL)
+        *events = ev->events;
+    if (callback != NULL)
+        *callback = ev->callback;
+    if (arg != NULL)
+        *arg = ev->arg;
+}
+
+size_t event_get_struct_event_size(void) {
+    return sizeof(struct event);
+}

@@ -1,0 +1,108 @@
+/* fork.c - what a child does with the bases that it inherits.
+ *
+ * A forked child shares the parent's epoll set and wake descriptor: touching
+ * either would disturb the parent, and closing the child's copies does not. So
+ * the child first closes them all and marks each base; the first use of a base
+ * there opens descriptors of its own and registers every event with them.
+ */
+#include "loop/internal.h"
+
+#include <errno.h>
+
+#include "base/errors.h"
+#include "base/sock.h"
+#include "loop/fork.h"
+#include "loop/relay.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+static struct pe_link all_bases = {&all_bases, &all_bases};
+
+static void lock_list(void) {
+    pthread_mutex_lock(&lock);
+}
+
+static void unlock_list(void) {
+    pthread_mutex_unlock(&lock);
+}
+
+/* So that a fork in one thread never copies a list that another is changing. */
+static void guard_fork(void) {
+    pthread_atfork(lock_list, unlock_list, unlock_list);
+}
+
+void pe_bases_add(struct event_base *base) {
+    pthread_once(&fork_once, guard_fork);
+    lock_list();
+    pe_list_push_back(&all_bases, &base->all_bases);
+    unlock_list();
+}
+
+void pe_bases_remove(struct event_base *base) {
+    lock_list();
+    pe_list_remove(&base->all_bases);
+    unlock_list();
+}
+
+static void close_copies(int fds[2]) {
+    for (int i = 0; i < 2; i++) {
+        if (fds[i] >= 0)
+            (void)pe_close(fds[i]); /* the parent has its own */
+        fds[i] = -1;
+    }
+}
+
+static void let_go(struct event_base *base) {
+    if (base->was_forked)
+        return;
+    base->was_forked = true;
+    pe_signals_detach_fd(base);
+    base->backend.ops->close(&base->backend);
+    (void)pe_io_set(base, &base->wake_io, 0);
+    if (base->relay_fds[0] >= 0)
+        (void)pe_io_set(base, &base->relay_io, 0);
+    close_copies(base->wake_fds);
+    close_copies(base->relay_fds);
+    if (base->is_running && !pthread_equal(base->runner, pthread_self())) {
+        /* The thread that ran it is not here. */
+        base->is_running = false;
+        base->is_waiting = false;
+        base->running_task = NULL;
+        base->running_pri = base->queue_count;
+    }
+}
+
+void pe_bases_let_go_after_fork(void) {
+    struct pe_link *at;
+
+    lock_list();
+    for (at = all_bases.next; at != &all_bases; at = at->next)
+        let_go(pe_container(at, struct event_base, all_bases));
+    unlock_list();
+}
+
+int pe_base_revive(struct event_base *base) {
+    int err = base->backend.ops->open(&base->backend);
+
+    if (err < 0)
+        return err;
+    base->was_forked = false;
+    pe_iomap_register_all(base);
+    err = pe_wake_open(base);
+    if (err < 0) {
+        base->backend.ops->close(&base->backend);
+        base->was_forked = true;
+        return err;
+    }
+    pe_signals_attach_fd(base);
+    pe_signals_deliver(base); /* caught while there was nothing to wake */
+    return 0;
+}
+
+int event_reinit(struct event_base *base) {
+    int err;
+
+    let_go(base);
+    err = pe_base_revive(base);
+    return err < 0 ? pe_fail(err) : 0;
+}

@@ -1,0 +1,169 @@
+/* internal.h - struct event_base, and what the files of loop/ share.
+ *
+ * Nothing outside loop/ includes this.
+ */
+#ifndef PE_LOOP_INTERNAL_H
+#define PE_LOOP_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/heap.h"
+#include "base/intmap.h"
+#include "base/list.h"
+#include "loop/backend.h"
+#include "loop/base.h"
+
+struct pe_signals;
+
+/* The active tasks of one priority. */
+struct pe_queue {
+    struct pe_link tasks;
+    unsigned count;
+};
+
+struct pe_extension {
+    struct pe_extension *next;
+    const void *key;
+    void *value;
+    void (*destroy)(void *value);
+};
+
+struct event_base {
+    struct pe_backend backend;
+
+    /* iomap.c: the watchers by fd, and the fds whose mask the kernel does not
+     * have yet. There is room in `changes` for every fd in use, so queueing a
+     * change never fails. */
+    struct pe_intmap fds;
+    int *changes;
+    int change_count, change_cap;
+    int fds_in_use; /* known to the backend, or with watchers */
+    int io_count;   /* watchers with an interest, internal ones left out */
+    bool needs_rebuild; /* a stale registration cannot be removed */
+
+    struct pe_heap timers;
+
+    /* task.c */
+    struct pe_queue *queues; /* by priority, 0 the most urgent */
+    int queue_count;
+    int active_count; /* in all queues together */
+    int running_pri;  /* of the queue being run; queue_count while none is */
+    struct pe_task *running_task;
+    int calls_left; /* of a signal event that runs: calls still to make */
+    struct pe_link later; /* become active at the start of the next turn */
+    struct pe_link flush;
+
+    /* turn.c */
+    bool is_running;  /* inside event_base_loop ... */
+    pthread_t runner; /* ... in this thread */
+    bool is_waiting;  /* ... and in the kernel: a change must wake it */
+    bool wants_break, wants_exit, wants_continue;
+    bool keeps_fresh_time; /* EVENT_BASE_FLAG_NO_CACHE_TIME */
+    int64_t now;      /* of this turn, once somebody asked; 0: not known */
+    int64_t last_release; /* when the wait hooks last ran */
+    void (*before_wait)(void *);
+    void (*after_wait)(void *);
+    void *hooks_arg;
+
+    /* Limits of event_config_set_max_dispatch_interval; INT64_MAX, INT_MAX:
+     * none. They hold from priority `limited_from` on. */
+    int64_t max_interval;
+    int max_callbacks;
+    int limited_from;
+
+    /* wake.c */
+    int wake_fds[2]; /* an eventfd and -1, or a pipe; [0] is read */
+    struct pe_io wake_io;
+    bool wake_is_pending;
+    int relay_fds[2]; /* [0] is read; -1: not open */
+    struct pe_io relay_io;
+    void (*relay_notice)(void *arg, const unsigned char *bytes, size_t n);
+    void *relay_arg;
+
+    /* signal.c */
+    struct pe_signals *signals; /* NULL until the first signal event */
+    int signal_count;           /* signal events that are added */
+
+    int virtual_count;
+    int max_added, max_active, max_virtual; /* high-water marks */
+    struct pe_link once; /* events of event_base_once */
+    struct pe_extension *extensions;
+
+    /* fork.c */
+    struct pe_link all_bases;
+    bool was_forked; /* in a child, with no descriptors: revive before use */
+};
+
+/* --- iomap.c -------------------------------------------------------------- */
+
+int pe_iomap_open(struct event_base *base);
+void pe_iomap_close(struct event_base *base);
+
+/* Give the kernel what has changed since the last wait. */
+void pe_iomap_apply(struct event_base *base);
+
+/* Activate the watchers of one result. */
+void pe_iomap_deliver(struct event_base *base, const struct pe_ready *ready);
+
+/* Tell a backend that was opened anew about everything. */
+void pe_iomap_register_all(struct event_base *base);
+
+/* A new kernel set in place of one with a registration that cannot be removed. */
+void pe_iomap_rebuild(struct event_base *base);
+
+/* --- task.c, timer.c -------------------------------------------------------- */
+
+int pe_queues_open(struct event_base *base, int n);
+void pe_queues_close(struct event_base *base);
+void pe_queues_take_later(struct event_base *base);
+
+/* Run one level of priority: how many callbacks ran. */
+int pe_queues_run(struct event_base *base);
+
+void pe_flush_run(struct event_base *base);
+
+void pe_timers_run_due(struct event_base *base);
+void pe_timers_close(struct event_base *base);
+
+/* --- wake.c, signal.c, fork.c, event.c -------------------------------------- */
+
+int pe_wake_open(struct event_base *base);
+void pe_wake_close(struct event_base *base);
+
+int pe_signal_add(struct event_base *base, struct event *ev);
+void pe_signal_del(struct event_base *base, struct event *ev);
+void pe_signals_deliver(struct event_base *base);
+void pe_signals_detach_fd(struct event_base *base); /* about to be closed */
+void pe_signals_attach_fd(struct event_base *base);
+void pe_signals_close(struct event_base *base);
+
+void pe_bases_add(struct event_base *base);
+void pe_bases_remove(struct event_base *base);
+
+/* In a forked child: descriptors of its own again. 0 or -errno. */
+int pe_base_revive(struct event_base *base);
+
+/* `ev` got `n` signals. */
+void pe_event_signalled(struct event_base *base, struct event *ev, unsigned n);
+
+/* The base goes away: the event is no longer pending nor active. */
+void pe_event_forget(struct event *ev);
+struct event *pe_event_of_io(struct pe_io *io);          /* NULL: no event's */
+struct event *pe_event_of_task(struct pe_task *task);    /* NULL: no event's */
+struct event *pe_event_of_timer(struct pe_timer *timer); /* NULL: no event's */
+void pe_event_free_once(struct event_base *base);
+
+static inline int pe_base_added_count(const struct event_base *base) {
+    return base->io_count + base->signal_count + (int)pe_heap_count(&base->timers);
+}
+
+static inline void pe_base_note_added(struct event_base *base) {
+    int n = pe_base_added_count(base);
+
+    if (n > base->max_added)
+        base->max_added = n;
+}
+
+#endif

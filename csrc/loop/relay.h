@@ -1,0 +1,21 @@
+/* relay.h - a socket that wakes a base with bytes, and tells which.
+ *
+ * For whoever can only write a byte to a descriptor when something happened,
+ * as Python does for signals (signal.set_wakeup_fd).
+ */
+#ifndef PE_LOOP_RELAY_H
+#define PE_LOOP_RELAY_H
+
+#include <stddef.h>
+
+struct event_base;
+
+/* The descriptor to write to (the base's own, non-blocking), or -errno. The
+ * loop reads what comes and calls `notice` with it right after the wait; that
+ * may not change events, but activate them and end the loop. Opening again
+ * only replaces `notice` and `arg`. */
+int pe_relay_open(struct event_base *base,
+                  void (*notice)(void *arg, const unsigned char *bytes, size_t n), void *arg);
+void pe_relay_close(struct event_base *base);
+
+#endif

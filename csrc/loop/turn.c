@@ -1,0 +1,205 @@
+/* turn.c - the turning of the loop: wait, hand out, run; and how it is ended.
+ *
+ * See loop/base.h for the order of things in one turn. The wait is the only
+ * place where other threads may be inside: between the two hooks
+ * `is_waiting` is set, and whatever they change wakes the loop.
+ */
+#include "loop/internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/errors.h"
+#include "base/log.h"
+
+#define HARVEST 64
+#define RELEASE_EVERY_NS (5 * PE_NS_PER_MS) /* the longest without the hooks */
+
+void event_base_set_wait_hooks(struct event_base *base, void (*before)(void *),
+                               void (*after)(void *), void *arg) {
+    base->before_wait = before;
+    base->after_wait = after;
+    base->hooks_arg = arg;
+}
+
+static bool has_work(const struct event_base *base) {
+    return base->active_count != 0 || !pe_list_empty(&base->later) || !pe_list_empty(&base->flush);
+}
+
+static bool is_empty(const struct event_base *base) {
+    return pe_base_added_count(base) == 0 && base->virtual_count == 0 && !has_work(base);
+}
+
+/* How long the kernel may keep us. */
+static int64_t wait_limit(struct event_base *base, int flags) {
+    struct pe_heap_node *first;
+    int64_t left;
+
+    if ((flags & EVLOOP_NONBLOCK) || has_work(base))
+        return 0;
+    first = pe_heap_first(&base->timers);
+    if (first == NULL)
+        return -1;
+    left = first->key - pe_clock_now();
+    return left > 0 ? left : 0;
+}
+
+/* Whether the hooks must be called around this wait. */
+static bool must_release(struct event_base *base, int64_t timeout_ns) {
+    int64_t now;
+
+    if (base->before_wait == NULL)
+        return false;
+    if (timeout_ns != 0)
+        return true;
+    now = pe_clock_now();
+    if (now - base->last_release < RELEASE_EVERY_NS)
+        return false;
+    base->last_release = now;
+    return true;
+}
+
+static int wait_for_kernel(struct event_base *base, int64_t timeout_ns) {
+    bool releases = must_release(base, timeout_ns);
+    int n;
+
+    base->is_waiting = timeout_ns != 0 || releases;
+    if (releases)
+        base->before_wait(base->hooks_arg);
+    n = base->backend.ops->wait(&base->backend, timeout_ns);
+    if (releases)
+        base->after_wait(base->hooks_arg);
+    base->is_waiting = false;
+    if (n < 0)
+        pe_log_warn("%s: %s", base->backend.ops->name, strerror(-n));
+    return n;
+}
+
+static void harvest(struct event_base *base) {
+    struct pe_ready ready[HARVEST];
+    int n;
+
+    if (base->was_forked)
+        return; /* forked in the after-hook: a child has nothing to harvest */
+    do {
+        n = base->backend.ops->harvest(&base->backend, ready, HARVEST);
+        for (int i = 0; i < n; i++)
+            pe_iomap_deliver(base, &ready[i]);
+    } while (n == HARVEST);
+    if (base->needs_rebuild)
+        pe_iomap_rebuild(base);
+}
+
+/* One turn: how many callbacks ran, or -errno. */
+static int turn(struct event_base *base, int flags) {
+    int64_t timeout_ns;
+    int n, err;
+
+    if (base->was_forked) {
+        err = pe_base_revive(base);
+        if (err < 0)
+            return err;
+    }
+    pe_queues_take_later(base);
+    pe_iomap_apply(base); /* first: a refusal activates watchers */
+    timeout_ns = wait_limit(base, flags);
+    base->now = 0;
+    n = wait_for_kernel(base, timeout_ns);
+    if (n < 0)
+        return n;
+    harvest(base);
+    pe_timers_run_due(base);
+    n = base->active_count != 0 ? pe_queues_run(base) : 0;
+    if (!pe_list_empty(&base->flush)) {
+        pe_flush_run(base);
+        n++;
+    }
+    return n;
+}
+
+/* Callbacks and their output are done with when nothing of them is left. */
+static bool is_done(struct event_base *base, int flags, int ran) {
+    if (flags & EVLOOP_ONCE)
+        return ran > 0 && !has_work(base);
+    return (flags & EVLOOP_NONBLOCK) && ran == 0 && !has_work(base);
+}
+
+static int turn_until_done(struct event_base *base, int flags) {
+    int ran;
+
+    for (;;) {
+        base->wants_continue = false;
+        if (base->wants_exit || base->wants_break)
+            return 0;
+        if (!(flags & EVLOOP_NO_EXIT_ON_EMPTY) && is_empty(base))
+            return 1;
+        ran = turn(base, flags);
+        if (ran < 0)
+            return pe_fail(ran);
+        if (!base->wants_exit && !base->wants_break && is_done(base, flags, ran))
+            return 0;
+        if ((flags & EVLOOP_ONCE) && (flags & EVLOOP_NONBLOCK))
+            return 0;
+    }
+}
+
+int event_base_loop(struct event_base *base, int flags) {
+    int result, saved;
+
+    if (base->is_running) {
+        pe_log_warn("event_base_loop: base %p is running already; one loop at a time",
+                    (void *)base);
+        return pe_fail(-EBUSY);
+    }
+    base->is_running = true;
+    base->runner = pthread_self();
+    base->wants_exit = base->wants_break = false;
+    result = turn_until_done(base, flags);
+    saved = errno;
+    pe_flush_run(base); /* what was written is not left lying */
+    base->now = 0;
+    base->is_running = false;
+    errno = saved;
+    return result;
+}
+
+int event_base_dispatch(struct event_base *base) {
+    return event_base_loop(base, 0);
+}
+
+/* --- ending it ------------------------------------------------------------------ */
+
+static void exit_now(evutil_socket_t fd, short what, void *arg) {
+    struct event_base *base = arg;
+
+    (void)fd;
+    (void)what;
+    base->wants_exit = true;
+}
+
+int event_base_loopexit(struct event_base *base, const struct timeval *tv) {
+    return event_base_once(base, -1, EV_TIMEOUT, exit_now, base, tv);
+}
+
+int event_base_loopbreak(struct event_base *base) {
+    base->wants_break = true;
+    if (base->is_waiting)
+        pe_base_wake(base);
+    return 0;
+}
+
+int event_base_loopcontinue(struct event_base *base) {
+    base->wants_continue = true;
+    if (base->is_waiting)
+        pe_base_wake(base);
+    return 0;
+}
+
+int event_base_got_exit(struct event_base *base) {
+    return base->wants_exit;
+}
+
+int event_base_got_break(struct event_base *base) {
+    return base->wants_break;
+}

@@ -1,18 +1,79 @@
-# make run     build, then serve the ROT13 example on 127.0.0.1:$(PORT)
-# make test    every test: C, C under ASan + UBSan, pytest
-# make lib     the C core for C users: build/lib/libpyevent.a
-# make ctest   C tests only; T=buf/test_evbuffer: one program, K=part: tests
-#              whose name has this part, SAN=1: under ASan + UBSan
+# make run       build, then serve the ROT13 example on 127.0.0.1:$(PORT)
+# make test      every test: C, C under ASan + UBSan, pytest
+# make           build for $(PYTHON) in place, in an environment of its own
+#
+# make ctest     C tests; T=buf/test_evbuffer: one program, K=part: the tests
+#                whose name has this part, SAN=1: under ASan + UBSan
+# make pytest    Python tests; ARGS='-k listener -x'
+# make pytest-san  the same with the extension under ASan + UBSan
+# make lib       the C core for C users: build/lib/libpyevent.a
+# make wheel     dist/*.whl      make lint      make clean
+#
+# PYTHON=python3.12 takes another Python; V=1 shows the commands.
 
 PORT ?= 40713
+PYTHON ?= python3
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 ifeq ($(origin CC),default)
 CC := gcc
 endif
 MAKEFLAGS += -j$(JOBS) --no-builtin-rules --no-print-directory
+Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: build lib ctest
+.PHONY: build run test ctest pytest pytest-san lib wheel lint clean
+
+# ---- Python -------------------------------------------------------------------
+#
+# One virtual environment per Python. It sees src/ through a .pth file and the
+# extension is built in place, which is an editable install whose next build
+# compiles only what changed. The tools are the groups of pyproject.toml.
+
+VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check -q
+SOURCES := $(shell find csrc src/pyevent -name '*.[ch]' -o -name '*.py[xi]' -o -name '*.pxd')
+PTH := import os, sysconfig; \
+    f = open(os.path.join(sysconfig.get_path("purelib"), "pyevent.pth"), "w"); \
+    f.write(os.path.abspath("src") + "\n")
+
+# Debian's Python without python3-venv makes an environment without pip only.
+$(VENV)/.tools: pyproject.toml
+	@echo "$(VENV): tools for building and testing"
+	$(Q)$(PYTHON) -m venv $(VENV) >/dev/null || { \
+	    $(PYTHON) -m venv --clear --without-pip $(VENV) && \
+	    $(PYTHON) -m pip --python $(PY) install -q pip; }
+	$(Q)$(PIP) install 'pip>=25.1'
+	$(Q)$(PIP) install --group build --group test
+	$(Q)$(PY) -c '$(PTH)'
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.tools setup.py $(SOURCES)
+	@echo "pyevent._core: building for $$($(PY) -V)"
+	$(Q)PYEVENT_WERROR=1 $(PY) setup.py -q build_ext --inplace egg_info
+	@touch $@
+
+build: $(VENV)/.built
+
+# exec: signals reach the server itself, and no shell outlives it.
+run: $(VENV)/.built
+	@exec $(PY) examples/rot13_bufferevent.py --port $(PORT)
+
+wheel: $(VENV)/.tools
+	$(Q)$(PIP) wheel --no-deps -w dist .
+
+$(VENV)/.lint: $(VENV)/.tools
+	$(Q)$(PIP) install --group lint
+	@touch $@
+
+lint: $(VENV)/.lint
+	$(Q)$(PY) -m ruff check .
+	$(Q)$(PY) -m ruff format --check .
+	$(Q)$(PY) -m mypy
+
+clean:
+	rm -rf build dist src/*.egg-info src/pyevent/*.so .venv*/.built
+	find src tests examples -name __pycache__ -exec rm -rf {} +
 
 # ---- the C core and its tests -----------------------------------------------
 #
@@ -20,6 +81,7 @@ MAKEFLAGS += -j$(JOBS) --no-builtin-rules --no-print-directory
 # Sources are found, not listed. A program tests/c/<layer>/parity_x.c or
 # tests/c/programs/x.c uses event2/ headers alone, so it is compiled once more
 # against the system's libevent, where that is installed, as x.libevent.
+# Programs are for the Python tests: build/c/tests/c/programs/x.
 
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Werror
 CFLAGS_C := -std=c11 -D_GNU_SOURCE -O2 -g -pthread $(WARN)
@@ -33,17 +95,19 @@ ifdef T
 TESTS := tests/c/$(T).c
 endif
 
-HAVE_LIBEVENT := $(shell pkg-config --exists libevent 2>/dev/null && echo yes)
-ifeq ($(HAVE_LIBEVENT),yes)
+LIBEVENT := $(shell pkg-config --cflags --libs libevent 2>/dev/null || \
+    { echo '\#include <event2/event.h>' | $(CC) -E - >/dev/null 2>&1 && echo -levent; })
+ifneq ($(LIBEVENT),)
 PARITY := $(foreach t,$(TESTS),$(if $(findstring /parity_,$(t)),$(t)))
-LIBEVENT := $(shell pkg-config --cflags --libs libevent)
+PARITY_PROGRAMS := $(PROGRAMS)
+COMPARED := :
+else
+COMPARED := echo "comparison with libevent skipped: libevent-dev is not installed"
 endif
 
-C_PROGRAMS := $(TESTS:%.c=build/c/%)
-SAN_PROGRAMS := $(TESTS:%.c=build/san/%)
-PLAIN_PROGRAMS := $(PARITY:%.c=build/plain/%.libevent)
-USER_PROGRAMS := $(PROGRAMS:%.c=build/c/%) \
-    $(if $(HAVE_LIBEVENT),$(PROGRAMS:%.c=build/plain/%.libevent))
+C_TESTS := $(TESTS:%.c=build/c/%) $(PARITY:%.c=build/plain/%.libevent)
+SAN_TESTS := $(TESTS:%.c=build/san/%)
+C_PROGRAMS := $(PROGRAMS:%.c=build/c/%) $(PARITY_PROGRAMS:%.c=build/plain/%.libevent)
 .SECONDARY:
 
 lib: build/lib/libpyevent.a
@@ -51,43 +115,61 @@ lib: build/lib/libpyevent.a
 build/lib/libpyevent.a: $(CORE:%.c=build/c/%.o)
 build/san/libpyevent.a: $(CORE:%.c=build/san/%.o)
 build/lib/libpyevent.a build/san/libpyevent.a:
-	@mkdir -p $(@D)
-	@rm -f $@
-	ar rcs $@ $^
+	@echo "ar $@"; mkdir -p $(@D); rm -f $@
+	$(Q)ar rcs $@ $^
 
 build/c/%.o: %.c Makefile
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_CORE) -Itests/c -MMD -MP -c $< -o $@
+	@echo "cc $<"; mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_CORE) -Itests/c -MMD -MP -c $< -o $@
 build/san/%.o: %.c Makefile
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_CORE) $(CFLAGS_SAN) -Itests/c -MMD -MP -c $< -o $@
+	@echo "cc $< (sanitizers)"; mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_CORE) $(CFLAGS_SAN) -Itests/c -MMD -MP -c $< -o $@
 build/plain/%.o: %.c Makefile
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_C) -DHARNESS_PLAIN -Itests/c $(filter -I%,$(LIBEVENT)) -MMD -MP -c $< -o $@
+	@echo "cc $< (libevent)"; mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_C) -DHARNESS_PLAIN -Itests/c $(filter -I%,$(LIBEVENT)) -MMD -MP -c $< -o $@
 
 build/c/tests/c/programs/%: build/c/tests/c/programs/%.o build/lib/libpyevent.a
-	$(CC) -pthread $^ -o $@
+	$(Q)$(CC) -pthread $^ -o $@
 build/plain/tests/c/programs/%.libevent: build/plain/tests/c/programs/%.o
-	$(CC) -pthread $^ $(LIBEVENT) -o $@
+	$(Q)$(CC) -pthread $^ $(LIBEVENT) -o $@
 build/c/tests/c/%: build/c/tests/c/%.o build/c/tests/c/harness.o build/lib/libpyevent.a
-	$(CC) -pthread $^ -o $@
+	$(Q)$(CC) -pthread $^ -o $@
 build/san/tests/c/%: build/san/tests/c/%.o build/san/tests/c/harness.o build/san/libpyevent.a
-	$(CC) -pthread $(CFLAGS_SAN) $^ -o $@
+	$(Q)$(CC) -pthread $(CFLAGS_SAN) $^ -o $@
 build/plain/tests/c/%.libevent: build/plain/tests/c/%.o build/plain/tests/c/harness.o
-	$(CC) -pthread $^ $(LIBEVENT) -o $@
+	$(Q)$(CC) -pthread $^ $(LIBEVENT) -o $@
 
 -include $(shell find build/c build/san build/plain -name '*.d' 2>/dev/null)
 
-# Runs the given programs one after the other; fails when one of them does.
+# ---- running the tests ----------------------------------------------------------
+
+# The given C test programs one after the other; fails when one of them does.
 run_c = status=0; for p in $(1); do echo "$$p"; ASAN_OPTIONS=detect_leaks=1 \
-    UBSAN_OPTIONS=print_stacktrace=1 $$p -k '$(K)' || status=1; done; test $$status = 0
-say_libevent := $(if $(HAVE_LIBEVENT),:,echo "comparison with libevent skipped: libevent-dev is not installed")
+    UBSAN_OPTIONS=print_stacktrace=1 $$p $(if $(K),-k '$(K)') || status=1; done; test $$status = 0
 
 ifdef SAN
-ctest: $(SAN_PROGRAMS)
-	@$(call run_c,$(SAN_PROGRAMS))
+ctest: $(SAN_TESTS)
+	@$(call run_c,$(SAN_TESTS))
 else
-ctest: $(C_PROGRAMS) $(PLAIN_PROGRAMS)
-	@$(say_libevent)
-	@$(call run_c,$(C_PROGRAMS) $(PLAIN_PROGRAMS))
+ctest: $(C_TESTS)
+	@$(COMPARED)
+	@$(call run_c,$(C_TESTS))
 endif
+
+pytest: $(VENV)/.built lib $(C_PROGRAMS)
+	@exec $(PY) -m pytest $(ARGS)
+
+# All three even if one fails; the last lines are pytest's summary.
+test: $(C_TESTS) $(SAN_TESTS) $(VENV)/.built lib $(C_PROGRAMS)
+	@$(COMPARED)
+	@status=0; \
+	( $(call run_c,$(C_TESTS) $(SAN_TESTS)) ) || status=1; \
+	$(PY) -m pytest $(ARGS) || status=1; \
+	test $$status = 0
+
+# Python itself leaks on purpose at exit, hence no leak check here.
+pytest-san: $(VENV)/.tools $(C_PROGRAMS)
+	$(Q)PYEVENT_SAN=address,undefined $(PY) setup.py -q \
+	    build --build-base build/py-san --build-lib build/py-san/lib
+	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
+	    PYTHONPATH=build/py-san/lib exec $(PY) -m pytest -m 'not slow' $(ARGS)

@@ -53,15 +53,16 @@ def require_main_interpreter() -> None:
 
 
 def install() -> None:
-    """Put the finder behind all others, once: what is found elsewhere pays nothing for it."""
-    if any(isinstance(finder, SharedObjectFinder) for finder in sys.meta_path):
-        return
+    """Put the finder behind all others: what is found elsewhere pays nothing for it."""
     spec = PathFinder.find_spec(f"{PACKAGE}._core", sys.modules[PACKAGE].__path__)
     if spec is None or spec.origin is None:
         raise ImportError(
             f"pyevent is not compiled for Python {sys.version_info[0]}.{sys.version_info[1]}; "
             "in its source tree run `make` or `pip install .`"
         )
+    for finder in list(sys.meta_path):
+        if type(finder).__name__ == SharedObjectFinder.__name__:  # of an earlier import
+            sys.meta_path.remove(finder)
     sys.meta_path.append(SharedObjectFinder(spec.origin))
 
 

@@ -220,6 +220,10 @@ bool pe_base_is_running(const struct event_base *base) {
     return base->is_running;
 }
 
+bool pe_base_is_breaking(const struct event_base *base) {
+    return base->is_running && base->wants_break;
+}
+
 /* --- time ------------------------------------------------------------------- */
 
 int64_t pe_base_now(struct event_base *base) {

@@ -91,6 +91,11 @@ void pe_flush_init(struct pe_flush *item, void (*flush)(struct event_base *, str
 void pe_flush_add(struct event_base *base, struct pe_flush *item); /* once is enough */
 void pe_flush_cancel(struct event_base *base, struct pe_flush *item);
 
+/* --- events ------------------------------------------------------------- */
+
+/* event_add with a timeout in ns; negative: none. 0 or -errno. */
+int pe_event_add_ns(struct event *ev, int64_t timeout_ns);
+
 /* --- the base ----------------------------------------------------------- */
 
 /* Something that a layer above keeps per base (a pool of segments ...). `key`
@@ -104,6 +109,9 @@ int pe_base_set_extension(struct event_base *base, const void *key, void *value,
 void pe_base_wake(struct event_base *base);
 
 bool pe_base_is_running(const struct event_base *base);
+
+/* Whether somebody has called loopbreak: no further callback in this loop. */
+bool pe_base_is_breaking(const struct event_base *base);
 
 /* How many things keep the loop from ending for want of events, added by
  * something that is no event (a lookup under way ...). */

@@ -123,34 +123,38 @@ static void deactivate(struct event_base *base, struct event *ev) {
     pe_task_cancel(base, &ev->io.task);
 }
 
-int event_add(struct event *ev, const struct timeval *timeout) {
+int pe_event_add_ns(struct event *ev, int64_t timeout_ns) {
     struct event_base *base = ev->base;
-    int64_t ns = 0;
     int err = 0;
 
-    if (!(ev->io.task.state & EVLIST_INIT) || base == NULL)
-        return pe_fail(-EINVAL);
-    if (ev->io.task.state & EVLIST_FINALIZING)
-        return pe_fail(-EINVAL);
+    if (!(ev->io.task.state & EVLIST_INIT) || base == NULL ||
+        (ev->io.task.state & EVLIST_FINALIZING))
+        return -EINVAL;
+    if (timeout_ns >= 0 && !pe_timer_is_set(&ev->timer))
+        err = pe_heap_reserve(&base->timers, pe_heap_count(&base->timers) + 1);
+    if (err == 0)
+        err = insert(base, ev);
+    if (err < 0 || timeout_ns < 0)
+        return err;
+    if (ev->events & EV_PERSIST)
+        ev->interval_ns = timeout_ns;
+    if ((ev->io.task.state & EVLIST_ACTIVE) && (ev->io.task.res & EV_TIMEOUT))
+        deactivate(base, ev); /* the old timeout is not to be heard of */
+    start_timer(base, ev, pe_clock_now() + timeout_ns);
+    return 0;
+}
+
+int event_add(struct event *ev, const struct timeval *timeout) {
+    int64_t ns = -1;
+    int err;
+
     if (timeout != NULL) {
         ns = pe_ns_from_timeval(timeout);
         if (ns < 0)
             return pe_fail((int)ns);
-        if (!pe_timer_is_set(&ev->timer))
-            err = pe_heap_reserve(&base->timers, pe_heap_count(&base->timers) + 1);
     }
-    if (err == 0)
-        err = insert(base, ev);
-    if (err < 0)
-        return pe_fail(err);
-    if (timeout == NULL)
-        return 0;
-    if (ev->events & EV_PERSIST)
-        ev->interval_ns = ns;
-    if ((ev->io.task.state & EVLIST_ACTIVE) && (ev->io.task.res & EV_TIMEOUT))
-        deactivate(base, ev); /* the old timeout is not to be heard of */
-    start_timer(base, ev, pe_clock_now() + ns);
-    return 0;
+    err = pe_event_add_ns(ev, ns);
+    return err < 0 ? pe_fail(err) : 0;
 }
 
 void pe_event_forget(struct event *ev) {

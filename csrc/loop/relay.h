@@ -11,9 +11,9 @@
 struct event_base;
 
 /* The descriptor to write to (the base's own, non-blocking), or -errno. The
- * loop reads what comes and calls `notice` with it right after the wait; that
- * may not change events, but activate them and end the loop. Opening again
- * only replaces `notice` and `arg`. */
+ * loop reads what comes and calls `notice` with it right after the wait, which
+ * may call anything but pe_relay_close. Opening again only replaces `notice`
+ * and `arg`. */
 int pe_relay_open(struct event_base *base,
                   void (*notice)(void *arg, const unsigned char *bytes, size_t n), void *arg);
 void pe_relay_close(struct event_base *base);

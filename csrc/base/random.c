@@ -9,7 +9,9 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 #include <unistd.h>
-#if defined(__linux__) || defined(__APPLE__)
+#if defined(__linux__)
+#include <sys/syscall.h>
+#elif defined(__APPLE__)
 #include <sys/random.h>
 #endif
 
@@ -21,15 +23,19 @@ void pe_random_set_device(const char *path) {
 
 /* At most 256 bytes, which both calls hand out whole or not at all. */
 static int kernel_bytes(unsigned char *p, size_t n) {
-#if defined(__linux__)
-    ssize_t got;
+#if defined(SYS_getrandom)
+    long got;
 
-    do
-        got = getrandom(p, n, 0);
+    do /* by number: the C libraries of old distributions lack the function */
+        got = syscall(SYS_getrandom, p, n, 0);
     while (got < 0 && errno == EINTR);
     if (got < 0)
         return -errno;
     return (size_t)got == n ? 0 : -EIO;
+#elif defined(__linux__)
+    (void)p;
+    (void)n;
+    return -ENOSYS;
 #else
     return getentropy(p, n) == 0 ? 0 : -errno;
 #endif

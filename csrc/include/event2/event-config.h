@@ -63,11 +63,9 @@
 #define EVENT__HAVE_ACCEPT4 1
 #define EVENT__HAVE_EPOLL 1
 #define EVENT__HAVE_EVENTFD 1
-#define EVENT__HAVE_GETRANDOM 1
 #define EVENT__HAVE_PIPE2 1
 #define EVENT__HAVE_SYS_EPOLL_H 1
 #define EVENT__HAVE_SYS_EVENTFD_H 1
-#define EVENT__HAVE_SYS_RANDOM_H 1
 #define EVENT__HAVE_SYS_SENDFILE_H 1
 #elif defined(__FreeBSD__) || defined(__OpenBSD__) || defined(__NetBSD__)
 #define EVENT__HAVE_ACCEPT4 1

@@ -9,6 +9,7 @@ Importing this module installs the finder; ``pyevent/__init__.py`` does so befor
 """
 
 import sys
+from importlib import import_module
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
 
 PACKAGE = "pyevent"
@@ -41,13 +42,11 @@ def require_main_interpreter() -> None:
 
     Cython has a guard of its own, but that one takes whichever interpreter comes first.
     """
+    name = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
     try:
-        import _interpreters as interpreters  # CPython 3.13 and later
+        interpreters = import_module(name)
     except ImportError:
-        try:
-            import _xxsubinterpreters as interpreters
-        except ImportError:
-            return  # no subinterpreters can be made from Python here
+        return  # this Python makes no subinterpreters
     if interpreters.get_current() != interpreters.get_main():
         raise ImportError("pyevent works in the main interpreter only, not in a subinterpreter")
 

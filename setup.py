@@ -45,7 +45,7 @@ if env("PYEVENT_COVERAGE"):
 # The strict warnings are for our C. What Cython writes is not ours to correct.
 core_flags = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-fPIC", "-Wall", "-Wextra"]
 core_flags += ["-Wconversion", "-Wshadow", "-Wstrict-prototypes"]
-core_flags += (["-Werror"] if env("PYEVENT_WERROR") else [])
+core_flags += ["-Werror"] if env("PYEVENT_WERROR") else []
 
 
 def is_current(target):

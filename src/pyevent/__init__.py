@@ -1,0 +1,33 @@
+"""libevent's programming model for Python, on a reactor in C.
+
+Two names for one thing: classes with methods (:class:`EventBase`, :class:`Event`,
+:class:`Buffer`, :class:`BufferEvent`, :class:`Listener`) and libevent's own names
+(``event_base_dispatch``, ``bufferevent_setcb`` ...), which are the same callables.
+"""
+
+from pyevent import _boot  # noqa: F401  first: it makes the compiled modules importable
+
+# isort: split
+from pyevent._core import get_version, live_allocations
+from pyevent._loop import Event, EventBase, EventConfig, backends, get_supported_methods
+from pyevent.constants import *  # noqa: F403
+from pyevent.constants import __all__ as _constants
+from pyevent.errors import RAISE
+from pyevent.libevent import *  # noqa: F403
+from pyevent.libevent import __all__ as _functions
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "RAISE",
+    "Event",
+    "EventBase",
+    "EventConfig",
+    "__version__",
+    "backends",
+    "get_supported_methods",
+    "get_version",
+    "live_allocations",
+    *_constants,
+    *_functions,
+]

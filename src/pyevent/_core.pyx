@@ -1,0 +1,229 @@
+# cython: language_level=3
+"""What the modules of the extension share: errors, descriptors, times, flags, addresses.
+
+Also the shared object's own module: the others live in its file (see _boot.py).
+"""
+
+cimport cython
+from cpython.exc cimport PyErr_SetFromErrno
+from libc.errno cimport errno
+from libc.math cimport ceil, isfinite
+from libc.stdint cimport int64_t
+from libc.string cimport memset, memcpy
+
+from pyevent.c.event cimport event_get_version
+from pyevent.c.mem cimport (
+    PE_CLOCK_MAX_NS,
+    PE_MEM_KINDS,
+    pe_mem_fail_nth,
+    pe_mem_kind,
+    pe_mem_kind_name,
+    pe_mem_live,
+)
+
+import os
+
+from pyevent.constants import BevEvent, EventFlag
+
+
+cdef extern from "Python.h":
+    int PyObject_AsFileDescriptor(object o) except -1
+
+
+cdef extern from *:
+    """
+    #include <arpa/inet.h>
+    #include <net/if.h>
+    #include <netinet/in.h>
+    #include <stddef.h>
+    #include <sys/socket.h>
+    #include <sys/un.h>
+    #define UNIX_PATH_OFFSET offsetof(struct sockaddr_un, sun_path)
+    """
+    const int AF_INET, AF_INET6, AF_UNIX, INET6_ADDRSTRLEN, UNIX_PATH_OFFSET
+    cdef struct in_addr:
+        pass
+    cdef struct in6_addr:
+        pass
+    cdef struct sockaddr_in:
+        unsigned short sin_family, sin_port
+        in_addr sin_addr
+    cdef struct sockaddr_in6:
+        unsigned short sin6_family, sin6_port
+        unsigned int sin6_flowinfo, sin6_scope_id
+        in6_addr sin6_addr
+    cdef struct sockaddr_un:
+        unsigned short sun_family
+        char sun_path[108]
+    const char *inet_ntop(int family, const void *src, char *dst, socklen_t size)
+    int inet_pton(int family, const char *src, void *dst)
+    unsigned int if_nametoindex(const char *name)
+    unsigned short ntohs(unsigned short n)
+    unsigned short htons(unsigned short n)
+    unsigned int ntohl(unsigned int n)
+    unsigned int htonl(unsigned int n)
+
+
+# --- errors -------------------------------------------------------------------
+
+cdef int check(int result) except -1:
+    """The result of an event2 call; below 0, the OSError (or MemoryError) that errno says."""
+    if result < 0:
+        if errno == 12:  # ENOMEM
+            raise MemoryError("pyevent: out of memory")
+        PyErr_SetFromErrno(OSError)
+    return result
+
+
+cdef int check_err(int result, object source) except -1:
+    """What answers a negative errno, for *source*: the OSError names it."""
+    if result < 0:
+        if result == -12:
+            raise MemoryError(f"pyevent: out of memory: {source!r}")
+        raise OSError(-result, f"{os.strerror(-result)}: {source!r}")
+    return result
+
+
+# --- arguments ------------------------------------------------------------------
+
+cdef int fd_of(object file) except -1:
+    """The descriptor of an ``int`` or of anything with a ``fileno()``."""
+    return PyObject_AsFileDescriptor(file)
+
+
+cdef int64_t to_ns(object seconds) except -1:
+    """Nanoseconds, rounded up; what is beyond the clock's range becomes its maximum."""
+    cdef double value
+    if isinstance(seconds, int):
+        if seconds < 0:
+            raise ValueError(f"timeout must not be negative: {seconds!r}")
+        if seconds > PE_CLOCK_MAX_NS // 1_000_000_000:
+            return PE_CLOCK_MAX_NS
+        return <int64_t>seconds * 1_000_000_000
+    value = seconds
+    if not isfinite(value):
+        raise ValueError(f"timeout must be finite: {seconds!r}")
+    if value < 0:
+        raise ValueError(f"timeout must not be negative: {seconds!r}")
+    if value >= <double>PE_CLOCK_MAX_NS / 1e9:
+        return PE_CLOCK_MAX_NS
+    return <int64_t>ceil(value * 1e9)
+
+
+# The members of both flag types are made once: a callback gets them for free.
+cdef list _event_flags = [None] * 256
+cdef dict _bev_flags = {}
+
+
+cdef object event_flags(int what):
+    cdef object flags = _event_flags[what & 0xff]
+    if flags is None:
+        flags = _event_flags[what & 0xff] = EventFlag(what & 0xff)
+    return flags
+
+
+cdef object bev_flags(int what):
+    cdef object flags = _bev_flags.get(what)
+    if flags is None:
+        flags = _bev_flags[what] = BevEvent(what)
+    return flags
+
+
+# --- addresses --------------------------------------------------------------------
+
+cdef object address_of(const sockaddr *address, int size):
+    """As the socket module gives it: a tuple, for AF_UNIX a path (``bytes`` if abstract)."""
+    cdef char text[64]
+    cdef const sockaddr_in *v4 = <const sockaddr_in *>address
+    cdef const sockaddr_in6 *v6 = <const sockaddr_in6 *>address
+    cdef const char *path = <const char *>address + UNIX_PATH_OFFSET
+    cdef int n = size - UNIX_PATH_OFFSET
+    if address == NULL or size < <int>sizeof(unsigned short):
+        return None
+    if address.sa_family == AF_INET:
+        inet_ntop(AF_INET, &v4.sin_addr, text, sizeof(text))
+        return (text.decode(), ntohs(v4.sin_port))
+    if address.sa_family == AF_INET6:
+        inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof(text))
+        return (text.decode(), ntohs(v6.sin6_port), ntohl(v6.sin6_flowinfo), v6.sin6_scope_id)
+    if address.sa_family == AF_UNIX:
+        if n <= 0:
+            return ""
+        if path[0] == 0:
+            return <bytes>path[:n]
+        return os.fsdecode((<bytes>path[:n]).split(b"\0", 1)[0])
+    return (address.sa_family, <bytes>(<const char *>address)[:size])
+
+
+cdef int _port_of(object address) except -1:
+    cdef object port = address[1]
+    if not 0 <= port <= 65535:
+        raise ValueError(f"port must be 0 to 65535: {address!r}")
+    return port
+
+
+cdef int to_sockaddr(object address, sockaddr_storage *out, int *size) except -1:
+    """A ``(host, port)`` tuple with a numeric host, an IPv6 4-tuple, or the path of a socket."""
+    cdef sockaddr_in *v4 = <sockaddr_in *>out
+    cdef sockaddr_in6 *v6 = <sockaddr_in6 *>out
+    cdef sockaddr_un *un = <sockaddr_un *>out
+    cdef bytes raw
+    memset(out, 0, sizeof(sockaddr_storage))
+    if isinstance(address, tuple):
+        if not 2 <= len(address) <= 4 or not isinstance(address[0], str):
+            raise TypeError(f"an address is (host, port) or a path, not {address!r}")
+        raw = address[0].encode("ascii", "replace")
+        if len(address) == 2 and (raw == b"" or inet_pton(AF_INET, raw, &v4.sin_addr) == 1):
+            v4.sin_family = AF_INET
+            v4.sin_port = htons(_port_of(address))
+            size[0] = sizeof(sockaddr_in)
+            return 0
+        if b"%" in raw:  # a scope: fe80::1%eth0
+            raw, _, scope = raw.partition(b"%")
+            v6.sin6_scope_id = if_nametoindex(scope)
+            if v6.sin6_scope_id == 0:
+                v6.sin6_scope_id = int(scope)  # a number, or a clear ValueError
+        if inet_pton(AF_INET6, raw, &v6.sin6_addr) != 1:
+            raise ValueError(f"not a numeric IPv4 or IPv6 address: {address[0]!r}")
+        v6.sin6_family = AF_INET6
+        v6.sin6_port = htons(_port_of(address))
+        if len(address) > 2:
+            v6.sin6_flowinfo = htonl(address[2])
+        if len(address) > 3:
+            v6.sin6_scope_id = address[3]
+        size[0] = sizeof(sockaddr_in6)
+        return 0
+    if not isinstance(address, (str, bytes, os.PathLike)):
+        raise TypeError(f"an address is (host, port) or a path, not {address!r}")
+    raw = os.fsencode(address)
+    if len(raw) >= <Py_ssize_t>sizeof(un.sun_path):
+        raise ValueError(f"path is too long for a Unix socket: {address!r}")
+    un.sun_family = AF_UNIX
+    memcpy(un.sun_path, <const char *>raw, len(raw))
+    size[0] = UNIX_PATH_OFFSET + <int>len(raw)
+    if not raw.startswith(b"\0"):
+        size[0] += 1  # the path's own zero byte; an abstract name has none
+    return 0
+
+
+# --- the library --------------------------------------------------------------------
+
+def get_version():
+    """The version of libevent's API that this is, with our own: ``"2.2.0-pyevent-0.1"``."""
+    return event_get_version().decode()
+
+
+def live_allocations():
+    """How many memory blocks of each kind the C core holds now, as a ``dict``.
+
+    The same before and after means that nothing leaked.
+    """
+    return {
+        pe_mem_kind_name(<pe_mem_kind>kind).decode(): pe_mem_live(<pe_mem_kind>kind)
+        for kind in range(PE_MEM_KINDS)
+    }
+
+
+def _fail_allocation(long n):
+    """Let the core's nth allocation from now fail, once; 0 switches it off. For tests."""
+    pe_mem_fail_nth(n)

@@ -1,0 +1,88 @@
+# Bases and events, and what every object that belongs to a base has in common.
+
+from pyevent.c.event cimport event, event_base, event_config, pe_link
+
+
+cdef extern from *:
+    """
+    #include <Python.h>
+    #include <stdbool.h>
+
+    /* What the wait hooks need while they must not touch a Python object. */
+    struct pe_py_hooks {
+        PyThreadState *thread;
+        void *base; /* the EventBase */
+        bool mend;  /* call `mended` before waiting */
+        void (*mended)(void *base);
+        void (*returned)(void *base);
+    };
+
+    static inline void pe_py_before_wait(void *arg) {
+        struct pe_py_hooks *hooks = (struct pe_py_hooks *)arg;
+
+        if (hooks->mend)
+            hooks->mended(hooks->base);
+        hooks->thread = PyEval_SaveThread();
+    }
+
+    static inline void pe_py_after_wait(void *arg) {
+        struct pe_py_hooks *hooks = (struct pe_py_hooks *)arg;
+
+        PyEval_RestoreThread(hooks->thread);
+        hooks->returned(hooks->base);
+    }
+    """
+    cdef struct pe_py_hooks:
+        void *base
+        bint mend
+        void (*mended)(void *base) noexcept
+        void (*returned)(void *base) noexcept
+    void pe_py_before_wait(void *arg) noexcept
+    void pe_py_after_wait(void *arg) noexcept
+
+
+cdef class EventConfig:
+    cdef event_config *cfg
+
+
+cdef class EventBase:
+    cdef event_base *base     # NULL: closed, or never opened
+    cdef pe_link held         # objects that this base owns a reference to
+    cdef pe_link loose        # its other objects
+    cdef pe_py_hooks hooks
+    cdef object handler       # exception handler; None: the default one
+    cdef object failure       # to be raised when the loop has ended
+    cdef int forward_to       # earlier fd of signal.set_wakeup_fd; -1: none
+    cdef object __weakref__
+
+
+# An object that belongs to a base: in one of its two lists from its making until
+# it is closed, or the base is. While it is held the base owns a reference to it.
+cdef class Attached:
+    cdef EventBase owner
+    cdef pe_link link
+    cdef unsigned char kind           # which detach function closes it
+    cdef bint is_held
+    cdef bint closes_on_failure       # the default exception handler closes it
+    cdef unsigned char failures       # of its callback in a row
+    cdef object __weakref__
+
+
+cdef class Event(Attached):
+    cdef event ev
+    cdef bint is_open
+    cdef object callback_
+    cdef object arg_
+    cdef object file          # whatever the fd was taken from
+
+
+ctypedef void (*detach_fn)(Attached) noexcept
+
+cdef int register_kind(detach_fn detach) except -1
+cdef int attach(Attached self, EventBase base, int kind) except -1
+cdef void hold(Attached self) noexcept
+cdef void unhold(Attached self) noexcept
+cdef void detach(Attached self) noexcept
+cdef int require_base(EventBase base) except -1
+cdef void callback_failed(Attached source, object callback, str message) noexcept
+cdef void call_failed(EventBase base, object source, object callback, str message) noexcept

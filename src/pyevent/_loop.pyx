@@ -1,0 +1,935 @@
+# cython: language_level=3
+"""Bases and events.
+
+Who keeps whom alive: every object of a base (Event, BufferEvent, Listener) has
+a reference to it and is in one of its two lists, `held` or `loose`. The base
+owns a reference to each held one, and nothing else to any; the C core holds
+borrowed pointers only. An Event is held while it is pending or active. The
+lists go through C links in the objects, so that holding allocates nothing, and
+the base's traverse function shows the held ones to the garbage collector: a
+base that nobody refers to any more is collected with all it holds.
+
+Whoever is in a list can rely on the base being there: a base that is closed or
+deallocated takes all of its objects out first.
+
+The GIL: the core is entered with it and gives it up around the kernel wait
+only. Any call out of the core may run any other thread, or re-enter.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
+from libc.errno cimport errno
+from libc.stdint cimport int64_t
+from posix.time cimport timeval
+from posix.unistd cimport write
+
+from pyevent._core cimport check, check_err, event_flags, fd_of, to_ns
+from pyevent.c.event cimport *
+from pyevent.c.mem cimport pe_clock_now, pe_clock_wall
+
+import os
+import signal
+import threading
+
+from pyevent import errors
+from pyevent.constants import EventFlag, Feature
+
+
+cdef extern from "Python.h":
+    ctypedef int (*visit_fn "visitproc")(PyObject *, void *) noexcept
+    ctypedef int (*traverse_fn "traverseproc")(PyObject *, visit_fn, void *) noexcept
+    ctypedef struct TypeObject "PyTypeObject":
+        traverse_fn tp_traverse
+    PyObject *PyObject_Vectorcall(PyObject *callable, PyObject **args, size_t nargs,
+                                  PyObject *kwnames)
+    int PyErr_ResourceWarning(PyObject *source, Py_ssize_t stack_level, const char *format,
+                              ...) except -1
+
+
+cdef enum:
+    MAX_KINDS = 8
+    MAX_FAILURES = 100  # in a row, then a persistent event is removed
+
+cdef int EV_IO = EV_READ | EV_WRITE | EV_CLOSED
+cdef int EV_ALL = 0xff
+
+
+# --- objects of a base ----------------------------------------------------------
+
+cdef detach_fn detachers[MAX_KINDS]
+cdef int kinds = 0
+cdef Py_ssize_t link_offset
+
+
+cdef inline Attached attached_of(pe_link *link):
+    return <Attached><PyObject *>(<char *>link - link_offset)
+
+
+cdef int register_kind(detach_fn detach_one) except -1:
+    """A number for objects that `detach_one` closes when their base is closed."""
+    global kinds
+    if kinds == MAX_KINDS:
+        raise RuntimeError("too many kinds of attached objects")
+    detachers[kinds] = detach_one
+    kinds += 1
+    return kinds - 1
+
+
+cdef int require_base(EventBase base) except -1:
+    if base is None:
+        raise TypeError("an EventBase is needed, not None")
+    if base.base == NULL:
+        raise RuntimeError(f"{base!r} is closed")
+    return 0
+
+
+cdef int attach(Attached self, EventBase base, int kind) except -1:
+    require_base(base)
+    self.owner = base
+    self.kind = kind
+    pe_list_push_back(&base.loose, &self.link)
+    return 0
+
+
+cdef void hold(Attached self) noexcept:
+    """The base keeps `self` alive from now on."""
+    if not self.is_held:
+        self.is_held = True
+        Py_INCREF(self)
+        pe_list_remove(&self.link)
+        pe_list_push_back(&self.owner.held, &self.link)
+
+
+cdef void unhold(Attached self) noexcept:
+    """No longer. The caller has a reference of its own."""
+    if self.is_held:
+        self.is_held = False
+        pe_list_remove(&self.link)
+        pe_list_push_back(&self.owner.loose, &self.link)
+        Py_DECREF(self)
+
+
+cdef void detach(Attached self) noexcept:
+    """Out of the base's lists for good. The caller has a reference of its own."""
+    pe_list_remove(&self.link)
+    if self.is_held:
+        self.is_held = False
+        Py_DECREF(self)
+
+
+cdef class Attached:
+    def __cinit__(self, *args, **kwargs):
+        pe_list_init(&self.link)
+
+    def __dealloc__(self):
+        pe_list_remove(&self.link)  # if it is in a list, the base is there
+
+    def __reduce__(self):
+        raise TypeError(f"cannot pickle or copy {type(self).__name__!r} objects")
+
+
+# --- failing callbacks --------------------------------------------------------------
+
+cdef int already_raised() except -1:
+    return -1  # the exception is set
+
+
+cdef object take_exception():
+    """The exception that a C call has left, taken."""
+    try:
+        already_raised()
+    except BaseException as exc:
+        return exc
+
+
+cdef void stop_with(EventBase base, object exc) noexcept:
+    """Have dispatch() raise `exc`, the first one if there are several."""
+    if base.failure is None:
+        base.failure = exc
+    if base.base != NULL:
+        event_base_loopbreak(base.base)
+
+
+cdef int handle(EventBase base, dict context) except -1:
+    if base.handler is None:
+        default_handler(context)
+    else:
+        base.handler(base, context)
+    return 0
+
+
+cdef int default_handler(dict context) except -1:
+    cdef object source = context.get("source")
+    errors.log_failure(context)
+    if isinstance(source, Attached) and (<Attached>source).closes_on_failure:
+        source.close()
+    return 0
+
+
+cdef void call_failed(EventBase base, object source, object callback, str message) noexcept:
+    """An exception is set: give it to the base's handler, or have dispatch() raise it."""
+    cdef object exc = take_exception()
+    if base.handler is errors.RAISE or not isinstance(exc, Exception):
+        stop_with(base, exc)
+        return
+    try:
+        handle(base, {"message": message, "exception": exc, "source": source,
+                      "callback": callback})
+    except BaseException as inner:  # the handler's own
+        stop_with(base, inner)
+
+
+cdef void callback_failed(Attached source, object callback, str message) noexcept:
+    call_failed(source.owner, source, callback, message)
+
+
+# --- configuration ---------------------------------------------------------------------
+
+cdef class EventConfig:
+    """How a base is to be made: ``EventBase(config)``."""
+
+    def __cinit__(self):
+        self.cfg = event_config_new()
+        if self.cfg == NULL:
+            raise MemoryError("pyevent: out of memory")
+
+    def __dealloc__(self):
+        event_config_free(self.cfg)
+
+    def __reduce__(self):
+        raise TypeError("cannot pickle or copy 'EventConfig' objects")
+
+    def avoid_method(self, str name not None):
+        """Leave out the backend called *name*."""
+        check(event_config_avoid_method(self.cfg, name.encode()))
+
+    def require_features(self, int features):
+        """Accept only a backend with all of these ``EV_FEATURE_*``."""
+        check(event_config_require_features(self.cfg, features))
+
+    def set_flag(self, int flag):
+        """Add ``EVENT_BASE_FLAG_*`` bits."""
+        check(event_config_set_flag(self.cfg, flag))
+
+    def set_max_dispatch_interval(self, max_interval=None, int max_callbacks=-1,
+                                  int min_priority=1):
+        """Look for new events while many callbacks are due.
+
+        :param max_interval: at the latest after so many seconds; ``None``: no limit.
+        :param max_callbacks: and after so many callbacks; negative: no limit.
+        :param min_priority: for callbacks of this priority and less urgent ones.
+        """
+        cdef timeval tv
+        if max_interval is not None:
+            to_timeval(max_interval, &tv)
+        check(event_config_set_max_dispatch_interval(
+            self.cfg, NULL if max_interval is None else &tv, max_callbacks, min_priority))
+
+
+cdef int to_timeval(object seconds, timeval *tv) except -1:
+    cdef int64_t ns = to_ns(seconds)
+    cdef int64_t us = (ns + 999) // 1000
+    tv.tv_sec = us // 1_000_000
+    tv.tv_usec = us % 1_000_000
+    return 0
+
+
+cdef list compiled_backends():
+    cdef const char **names = event_get_supported_methods()
+    cdef list found = []
+    while names[0] != NULL:
+        found.append(names[0].decode())
+        names += 1
+    return found
+
+
+def get_supported_methods():
+    """The names of all backends that were compiled in, best first."""
+    return compiled_backends()
+
+
+cdef EventConfig config_for(str backend):
+    cdef EventConfig config = EventConfig()
+    cdef list names = compiled_backends()
+    if backend not in names:
+        raise ValueError(f"no backend called {backend!r}; there are {', '.join(names)}")
+    config.set_flag(EVENT_BASE_FLAG_IGNORE_ENV)
+    for name in names:
+        if name != backend:
+            config.avoid_method(name)
+    return config
+
+
+def backends():
+    """The names of the backends that open on this system, best first."""
+    cdef event_base *base
+    cdef list found = []
+    for name in compiled_backends():
+        base = event_base_new_with_config(config_for(name).cfg)
+        if base != NULL:
+            found.append(name)
+            event_base_free(base)
+    return found
+
+
+# --- the base --------------------------------------------------------------------------
+
+cdef class EventBase:
+    """A loop: waits for its events and runs their callbacks.
+
+    :param config: an :class:`EventConfig`, or ``None``.
+    :param backend: the name of a backend to use (see :func:`backends`), whatever
+        the environment says. Not together with *config*.
+    :param exception_handler: see :attr:`exception_handler`.
+    :raises ValueError: there is no such backend.
+    :raises OSError: it does not open here; ``EINVAL``: none fits the configuration.
+
+    Every method may be called from any thread; only the callbacks run in the
+    thread that called :meth:`dispatch`. A context manager that closes.
+    """
+
+    def __cinit__(self, *args, **kwargs):
+        pe_list_init(&self.held)
+        pe_list_init(&self.loose)
+        self.forward_to = -1
+
+    def __init__(self, EventConfig config=None, *, str backend=None, exception_handler=None):
+        if self.base != NULL:
+            raise RuntimeError(f"{self!r} is open already")
+        if backend is not None:
+            if config is not None:
+                raise ValueError("give a config or a backend, not both")
+            config = config_for(backend)
+        self.exception_handler = exception_handler
+        self.base = event_base_new_with_config(NULL if config is None else config.cfg)
+        if self.base == NULL:
+            check(-1)
+        self.hooks.base = <void *>self
+        self.hooks.mended = relay_mended
+        self.hooks.returned = wait_returned
+        event_base_set_wait_hooks(self.base, pe_py_before_wait, pe_py_after_wait, &self.hooks)
+
+    def __dealloc__(self):
+        take_apart(self)
+
+    def __del__(self):
+        if self.base == NULL:
+            return
+        try:
+            PyErr_ResourceWarning(<PyObject *>self, 1, "unclosed %R", <PyObject *>self)
+        finally:
+            take_apart(self)
+
+    def __reduce__(self):
+        raise TypeError(f"cannot pickle or copy {type(self).__name__!r} objects")
+
+    def __enter__(self):
+        require_base(self)
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
+
+    def __repr__(self):
+        cdef str name = type(self).__name__
+        if self.base == NULL:
+            return f"<{name} closed>"
+        return (f"<{name} {event_base_get_method(self.base).decode()}"
+                f"{' running' if pe_base_is_running(self.base) else ''}"
+                f" events={event_base_get_num_events(self.base, 4)}>")
+
+    def close(self):
+        """Delete all events, close all connections and listeners, free the base.
+
+        Closing again does nothing.
+
+        :raises RuntimeError: it is running, in this thread or another.
+        """
+        if self.base == NULL:
+            return
+        if pe_base_is_running(self.base):
+            raise RuntimeError(f"{self!r} cannot be closed while it runs; loopexit() it first")
+        take_apart(self)
+
+    free = close
+
+    @property
+    def closed(self):
+        """Whether it has been closed."""
+        return self.base == NULL
+
+    @property
+    def exception_handler(self):
+        """What is done about an exception in a callback.
+
+        ``None``: it is logged on the logger "pyevent", the connection whose callback
+        failed is closed, and the loop goes on. ``pyevent.RAISE``: dispatch() raises
+        it; what is still active stays so. Else a callable ``handler(base, context)``
+        with a dict as asyncio's: ``message``, ``exception``, ``source``, ``callback``;
+        it may call :meth:`default_exception_handler`. What is no ``Exception``
+        (KeyboardInterrupt, SystemExit) always leaves dispatch().
+        """
+        return self.handler
+
+    @exception_handler.setter
+    def exception_handler(self, handler):
+        if handler is not None and handler is not errors.RAISE and not callable(handler):
+            raise TypeError(f"exception_handler must be None, RAISE or callable, not {handler!r}")
+        self.handler = handler
+
+    def default_exception_handler(self, dict context not None):
+        """Do what is done without a handler: log, and close a failed connection."""
+        default_handler(context)
+
+    # -- running
+
+    def dispatch(self):
+        """Run until no event is left or somebody ends the loop.
+
+        :returns: 0 if it was ended, 1 if nothing was left to wait for.
+        :raises RuntimeError: it is closed, or runs already.
+        :raises OSError: the backend failed.
+        """
+        return run(self, 0)
+
+    def loop(self, int flags=0):
+        """As :meth:`dispatch`, with ``EVLOOP_*`` flags."""
+        return run(self, flags)
+
+    def loopexit(self, timeout=None):
+        """End the loop after *timeout* seconds (``None``: now); due callbacks still run."""
+        cdef timeval tv
+        require_base(self)
+        if timeout is not None:
+            to_timeval(timeout, &tv)
+        check(event_base_loopexit(self.base, NULL if timeout is None else &tv))
+
+    def loopbreak(self):
+        """End the loop after the callback that runs now; others stay active."""
+        require_base(self)
+        check(event_base_loopbreak(self.base))
+
+    def loopcontinue(self):
+        """After the callback that runs now, look for new events first."""
+        require_base(self)
+        check(event_base_loopcontinue(self.base))
+
+    def got_exit(self):
+        """Whether the last loop was ended by :meth:`loopexit`."""
+        require_base(self)
+        return bool(event_base_got_exit(self.base))
+
+    def got_break(self):
+        """Whether the last loop was ended by :meth:`loopbreak` (or an exception)."""
+        require_base(self)
+        return bool(event_base_got_break(self.base))
+
+    @property
+    def running(self):
+        """Whether some thread is inside dispatch()."""
+        return self.base != NULL and pe_base_is_running(self.base)
+
+    def once(self, fd, int what, callback, arg=None, timeout=None):
+        """Call ``callback(fd, what, arg)`` once when it happens; nothing to keep.
+
+        :param fd: as for :class:`Event`; -1 or ``None`` with ``EV_TIMEOUT`` alone.
+        :param timeout: seconds; without a limit and without an fd: in this turn.
+        :raises ValueError: *what* has EV_SIGNAL or EV_PERSIST, or nothing to wait for.
+        """
+        cdef Event ev
+        if what & (EV_SIGNAL | EV_PERSIST) or not what & (EV_IO | EV_TIMEOUT):
+            raise ValueError(f"once() takes EV_READ, EV_WRITE, EV_CLOSED, EV_TIMEOUT, "
+                             f"not {event_flags(what)!r}")
+        ev = Event(self, fd, what, callback, arg)
+        if not what & EV_IO and (timeout is None or timeout == 0):
+            ev.active(EV_TIMEOUT)
+        else:
+            ev.add(timeout)
+
+    def reinit(self):
+        """In a forked child: get descriptors of its own now rather than at the next use."""
+        require_base(self)
+        check(event_reinit(self.base))
+
+    # -- asking
+
+    def get_method(self):
+        """The name of the backend."""
+        require_base(self)
+        return event_base_get_method(self.base).decode()
+
+    method = property(get_method)
+
+    def get_signal_method(self):
+        """How signals are caught."""
+        require_base(self)
+        return event_base_get_signal_method(self.base).decode()
+
+    def get_features(self):
+        """The ``EV_FEATURE_*`` of the backend."""
+        require_base(self)
+        return Feature(event_base_get_features(self.base))
+
+    features = property(get_features)
+
+    def get_num_events(self, unsigned int flags):
+        """How many events there are of the ``EVENT_BASE_COUNT_*`` kinds."""
+        require_base(self)
+        return event_base_get_num_events(self.base, flags)
+
+    def get_max_events(self, unsigned int flags, bint clear=False):
+        """How many there ever were at once; *clear* forgets it."""
+        require_base(self)
+        return event_base_get_max_events(self.base, flags, clear)
+
+    def priority_init(self, int n):
+        """Have priorities 0 (most urgent) to *n* - 1; an event's default is ``n // 2``.
+
+        :raises ValueError: not 1 <= n < 256, or callbacks are due.
+        """
+        require_base(self)
+        if event_base_priority_init(self.base, n) < 0:
+            if errno == 12:
+                raise MemoryError("pyevent: out of memory")
+            raise ValueError(f"priority_init({n}): 1 to 255, and nothing active in {self!r}")
+
+    def get_npriorities(self):
+        """How many priorities there are."""
+        require_base(self)
+        return event_base_get_npriorities(self.base)
+
+    def gettimeofday_cached(self):
+        """Seconds since 1970, inside callbacks those of the turn's wake-up."""
+        require_base(self)
+        return (pe_clock_wall() + pe_base_now(self.base) - pe_clock_now()) * 1e-9
+
+    def update_cache_time(self):
+        """Renew the time that callbacks see, after a long computation in one."""
+        require_base(self)
+        check(event_base_update_cache_time(self.base))
+
+    def gettime_monotonic(self):
+        """The clock of timers, now, in seconds."""
+        require_base(self)
+        return pe_clock_now() * 1e-9
+
+
+cdef void take_apart(EventBase self) noexcept:
+    """Close all objects of a base in a loop, not one by the other, and then the base."""
+    cdef Attached one
+    cdef event_base *base = self.base
+    if base == NULL or pe_base_is_running(base):
+        return  # a running base is never freed: its thread may be asleep for good
+    while not pe_list_empty(&self.held) or not pe_list_empty(&self.loose):
+        if not pe_list_empty(&self.held):
+            one = attached_of(self.held.next)
+        else:
+            one = attached_of(self.loose.next)
+        detachers[one.kind](one)
+        detach(one)
+        one = None
+        if self.base == NULL:
+            return  # a finalizer has closed it meanwhile
+    self.base = NULL
+    event_base_free(base)
+
+
+# A base owns a reference to each object in `held`: the collector must see them.
+cdef traverse_fn inherited_traverse
+
+
+cdef int traverse(PyObject *op, visit_fn visit, void *arg) noexcept:
+    cdef pe_link *head
+    cdef pe_link *at
+    cdef int result = inherited_traverse(op, visit, arg)
+    if result:
+        return result
+    head = held_head(op)
+    at = head.next
+    while at != NULL and at != head:
+        result = visit(<PyObject *>(<char *>at - link_offset), arg)
+        if result:
+            return result
+        at = at.next
+    return 0
+
+
+cdef inline pe_link *held_head(PyObject *op) noexcept:
+    return <pe_link *>(<char *>op + held_offset)
+
+
+cdef Py_ssize_t held_offset
+
+
+cdef int prepare_types() except -1:
+    global link_offset, held_offset, inherited_traverse
+    cdef Attached one = Attached.__new__(Attached)
+    cdef EventBase base = EventBase.__new__(EventBase)
+    link_offset = <char *>&one.link - <char *><PyObject *>one
+    held_offset = <char *>&base.held - <char *><PyObject *>base
+    inherited_traverse = (<TypeObject *>EventBase).tp_traverse
+    (<TypeObject *>EventBase).tp_traverse = traverse
+    return 0
+
+
+prepare_types()
+
+
+# --- running it: the GIL, signals, exceptions -----------------------------------------------
+
+cdef void notice_signals(EventBase self) noexcept:
+    """Run Python's signal handlers; what one raises leaves dispatch()."""
+    try:
+        PyErr_CheckSignals()
+    except BaseException as exc:
+        stop_with(self, exc)
+
+
+cdef void wait_returned(void *arg) noexcept:
+    notice_signals(<EventBase>arg)
+
+
+cdef void relay_noticed(void *arg, const unsigned char *data, size_t n) noexcept:
+    """Bytes that Python's C handler wrote: one per signal."""
+    cdef EventBase self = <EventBase>arg
+    if self.forward_to >= 0:
+        write(self.forward_to, data, n)  # a full pipe is as good: it is readable
+    notice_signals(self)
+
+
+cdef int relay_start(EventBase self) except -1:
+    """Have a signal wake the wait: the earlier descriptor goes to forward_to."""
+    cdef int fd = check_err(pe_relay_open(self.base, relay_noticed, <void *>self), self)
+    self.forward_to = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+    return fd
+
+
+cdef void relay_mended(void *arg) noexcept:
+    """In a forked child that goes on with the loop: a relay of its own."""
+    cdef EventBase self = <EventBase>arg
+    cdef int fd
+    self.hooks.mend = False
+    try:
+        fd = check_err(pe_relay_open(self.base, relay_noticed, arg), self)
+        signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+    except BaseException as exc:
+        stop_with(self, exc)
+
+
+cdef int relay_stop(EventBase self, int fd) except -1:
+    cdef int current = signal.set_wakeup_fd(self.forward_to)
+    self.forward_to = -1
+    if current != fd and current >= 0 and not self.hooks.mend:
+        signal.set_wakeup_fd(current)  # somebody's own, set in a callback: theirs stays
+    self.hooks.mend = False
+    return 0
+
+
+cdef int run(EventBase self, int flags) except -1:
+    cdef int result, error, relay_fd
+    cdef object failure
+    require_base(self)
+    if pe_base_is_running(self.base):
+        raise RuntimeError(f"{self!r} runs already")
+    relay_fd = -1
+    if not flags & EVLOOP_NONBLOCK and threading.current_thread() is threading.main_thread():
+        relay_fd = relay_start(self)
+        relaying.append(self)
+    try:
+        result = event_base_loop(self.base, flags)
+        error = errno
+    finally:
+        if relay_fd >= 0:
+            relaying.remove(self)
+            relay_stop(self, relay_fd)
+    if self.failure is not None:
+        failure = self.failure
+        self.failure = None
+        raise failure
+    if result < 0:
+        check_err(-error, self)
+    return result
+
+
+cdef list relaying = []  # bases that run in the main thread, outermost first
+
+
+def _after_fork_in_child():
+    """No base disturbs the parent's; the one that this thread runs goes on by itself."""
+    cdef EventBase base
+    pe_bases_let_go_after_fork()
+    if not relaying:
+        return
+    signal.set_wakeup_fd(-1)  # the inherited one leads to the parent
+    for base in list(relaying):
+        if base.base != NULL and pe_base_is_running(base.base):
+            base.hooks.mend = True
+        else:
+            relaying.remove(base)  # its thread stayed in the parent
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+# --- events ------------------------------------------------------------------------------------
+
+cdef int event_kind
+
+
+cdef void event_detach(Attached one) noexcept:
+    cdef Event self = <Event>one
+    if self.is_open:
+        self.is_open = False
+        event_del(&self.ev)
+    detach(self)
+
+
+event_kind = register_kind(event_detach)
+
+
+cdef void event_settle(Event self) noexcept:
+    """Held as long as it is pending or active."""
+    if self.is_open and event_pending(&self.ev, EV_ALL, NULL):
+        hold(self)
+    else:
+        unhold(self)
+
+
+cdef void event_failed(Event self, object callback) noexcept:
+    callback_failed(self, callback, "exception in event callback")
+    if not self.is_open or not event_get_events(&self.ev) & EV_PERSIST:
+        return
+    self.failures += 1
+    if self.failures < MAX_FAILURES:
+        return
+    self.failures = 0
+    event_del(&self.ev)
+    try:
+        raise RuntimeError(f"removed: its callback failed {MAX_FAILURES} times in a row")
+    except RuntimeError as exc:
+        try:
+            errors.log_failure({"message": "persistent event removed", "exception": exc,
+                                "source": self, "callback": callback})
+        except BaseException as inner:
+            stop_with(self.owner, inner)
+
+
+cdef void event_called(int fd, short what, void *arg) noexcept:
+    cdef Event self = <Event>arg
+    cdef object callback = self.callback_
+    cdef object number = fd
+    cdef object flags, user_arg = self.arg_
+    cdef PyObject *args[3]
+    cdef PyObject *result
+    try:
+        flags = event_flags(what)
+    except BaseException:
+        flags = what  # no memory for a new flag set: the plain number
+    args[0] = <PyObject *>number
+    args[1] = <PyObject *>flags
+    args[2] = <PyObject *>user_arg
+    result = PyObject_Vectorcall(<PyObject *>callback, args, 3, NULL)
+    if result != NULL:
+        self.failures = 0
+        Py_XDECREF(result)
+    else:
+        event_failed(self, callback)
+    event_settle(self)
+
+
+cdef class Event(Attached):
+    """Waits for a descriptor, a signal or a time, and calls ``callback(fd, what, arg)``.
+
+    :param base: the :class:`EventBase` whose loop runs the callback.
+    :param fd: an ``int`` or any object with a ``fileno()``, which is kept alive;
+        -1 or ``None`` for a timer or an event that only :meth:`active` fires; a signal
+        number with ``EV_SIGNAL``. Close it only after :meth:`delete`.
+    :param what: ``EV_READ``, ``EV_WRITE``, ``EV_CLOSED``, ``EV_SIGNAL``, with
+        ``EV_PERSIST`` and ``EV_ET`` as needed.
+    :param callback: what to call; its ``what`` is an :class:`EventFlag`.
+    :param arg: passed on to it.
+    :raises ValueError: the flags do not go together, or *fd* is negative.
+    :raises RuntimeError: the base is closed.
+
+    It does nothing before :meth:`add`. While it is pending the base keeps it alive.
+    """
+
+    def __init__(self, EventBase base not None, fd, int what, callback, arg=None):
+        cdef int number = -1
+        if self.is_open:
+            raise RuntimeError(f"{self!r} is set up already")
+        if what & ~EV_ALL:
+            raise ValueError(f"unknown event flags in {what:#x}")
+        if what & EV_SIGNAL and what & EV_IO:
+            raise ValueError(f"EV_SIGNAL excludes READ, WRITE and CLOSED: {event_flags(what)!r}")
+        if not callable(callback):
+            raise TypeError(f"callback must be callable, not {callback!r}")
+        if fd is not None and not (isinstance(fd, int) and fd == -1):
+            number = fd_of(fd)
+        if number < 0 and what & (EV_IO | EV_SIGNAL):
+            raise ValueError(f"an event for {event_flags(what)!r} needs a descriptor, not {fd!r}")
+        attach(self, base, event_kind)
+        check(event_assign(&self.ev, base.base, number, what, event_called, <void *>self))
+        self.callback_ = callback
+        self.arg_ = arg
+        self.file = fd
+        self.is_open = True
+
+    @classmethod
+    def timer(cls, EventBase base not None, callback, arg=None):
+        """A timer: ``timer(base, callback, arg).add(seconds)``."""
+        return cls(base, -1, 0, callback, arg)
+
+    @classmethod
+    def signal(cls, EventBase base not None, int signum, callback, arg=None):
+        """A persistent event of a signal; it takes the signal from Python while pending."""
+        return cls(base, signum, EV_SIGNAL | EV_PERSIST, callback, arg)
+
+    def __repr__(self):
+        cdef str name = type(self).__name__
+        cdef int fd
+        if not self.is_open:
+            return f"<{name} closed>"
+        fd = event_get_fd(&self.ev)
+        return (f"<{name} {'' if fd < 0 else f'fd={fd} '}"
+                f"{flag_names(event_get_events(&self.ev))} "
+                f"{'pending' if event_pending(&self.ev, EV_ALL, NULL) else 'idle'}>")
+
+    def __enter__(self):
+        event_require(self)
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
+
+    def add(self, timeout=None):
+        """Wait for the event, and for at most *timeout* seconds.
+
+        Adding a pending event again with a timeout replaces the old one.
+
+        :param timeout: seconds, rounded up to the nanosecond; ``None``: no limit.
+        :raises ValueError: *timeout* is negative or not finite.
+        :raises OSError: the kernel refused the fd: ``EPERM`` for a regular file under
+            epoll, ``EBADF`` for a closed one.
+        :raises RuntimeError: the event or its base is closed.
+        """
+        cdef int64_t ns = -1
+        event_require(self)
+        if timeout is not None:
+            ns = to_ns(timeout)
+        check_err(pe_event_add_ns(&self.ev, ns), self)
+        event_settle(self)
+
+    def delete(self):
+        """No longer wait for it; a callback that is due is not run. Never blocks."""
+        event_require(self)
+        event_del(&self.ev)
+        event_settle(self)
+
+    def remove_timer(self):
+        """Drop the timeout, keep the rest."""
+        event_require(self)
+        check(event_remove_timer(&self.ev))
+        event_settle(self)
+
+    def active(self, int res=0, short ncalls=1):
+        """Have the callback called with *res*, whether the event is pending or not."""
+        event_require(self)
+        if res & ~EV_ALL:
+            raise ValueError(f"unknown event flags in {res:#x}")
+        event_active(&self.ev, res, ncalls)
+        event_settle(self)
+
+    def close(self):
+        """Delete it for good. Closing again does nothing."""
+        if self.is_open:
+            event_detach(self)
+        self.callback_ = self.arg_ = self.file = None
+
+    free = close
+
+    @property
+    def closed(self):
+        """Whether it, or its base, has been closed."""
+        return not self.is_open
+
+    def get_pending(self, int what=0x8f):
+        """Which of the bits *what* it waits for, or is active with."""
+        return event_flags(event_pending(&self.ev, what, NULL) if self.is_open else 0)
+
+    @property
+    def pending(self):
+        """What it waits for, or is active with; falsy when idle."""
+        return self.get_pending()
+
+    def get_fd(self):
+        """Its descriptor or signal number; -1: none."""
+        event_require(self)
+        return event_get_fd(&self.ev)
+
+    fd = property(get_fd)
+
+    def fileno(self):
+        """As :attr:`fd`."""
+        return self.get_fd()
+
+    def get_base(self):
+        """Its base."""
+        return self.owner
+
+    base = property(get_base)
+
+    def get_events(self):
+        """The flags that it was made with."""
+        event_require(self)
+        return event_flags(event_get_events(&self.ev))
+
+    events = property(get_events)
+
+    def get_callback(self):
+        """Its callback; ``None`` once closed."""
+        return self.callback_
+
+    callback = property(get_callback)
+
+    def get_callback_arg(self):
+        """What its callback gets as third argument."""
+        return self.arg_
+
+    arg = property(get_callback_arg)
+
+    def get_priority(self):
+        """Its priority; 0 is the most urgent."""
+        event_require(self)
+        return event_get_priority(&self.ev)
+
+    def priority_set(self, int priority):
+        """Set it, while the event is not active.
+
+        :raises ValueError: the base has no such priority, or the event is active.
+        """
+        event_require(self)
+        if event_priority_set(&self.ev, priority) < 0:
+            raise ValueError(f"priority {priority} of {self!r}: 0 to "
+                             f"{event_base_get_npriorities(self.owner.base) - 1}, while not active")
+
+    @property
+    def priority(self):
+        """Its priority; 0 is the most urgent."""
+        return self.get_priority()
+
+    @priority.setter
+    def priority(self, int priority):
+        self.priority_set(priority)
+
+
+cdef int event_require(Event self) except -1:
+    if not self.is_open:
+        raise RuntimeError(f"{self!r}: the event or its base is closed, or it was never set up")
+    return 0
+
+
+cdef str flag_names(int what):
+    names = [flag.name for flag in EventFlag if what & flag]
+    return "|".join(names) if names else "timer"

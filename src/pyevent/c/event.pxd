@@ -1,0 +1,94 @@
+# event2/event.h and the loop's inner face.
+
+from libc.stdint cimport int64_t, uint8_t
+from posix.time cimport timeval
+
+
+cdef extern from "event2/event_struct.h":
+    cdef struct pe_link:
+        pe_link *prev
+        pe_link *next
+    cdef struct pe_heap_node:
+        int64_t key
+    cdef struct pe_timer:
+        pe_heap_node node
+    cdef struct event_base:
+        pass
+    cdef struct event:
+        pe_timer timer
+
+
+cdef extern from "base/list.h":
+    void pe_list_init(pe_link *link)
+    bint pe_list_empty(const pe_link *link)
+    void pe_list_push_back(pe_link *head, pe_link *link)
+    void pe_list_remove(pe_link *link)
+
+
+cdef extern from "event2/event.h":
+    ctypedef void (*event_callback_fn)(int fd, short what, void *arg) noexcept
+
+    cdef struct event_config:
+        pass
+
+    int EV_TIMEOUT, EV_READ, EV_WRITE, EV_SIGNAL, EV_PERSIST, EV_ET, EV_CLOSED
+    int EVLOOP_NONBLOCK
+    int EVENT_BASE_FLAG_IGNORE_ENV
+
+    event_config *event_config_new()
+    void event_config_free(event_config *cfg)
+    int event_config_avoid_method(event_config *cfg, const char *method)
+    int event_config_require_features(event_config *cfg, int feature)
+    int event_config_set_flag(event_config *cfg, int flag)
+    int event_config_set_max_dispatch_interval(event_config *cfg, const timeval *max_interval,
+                                               int max_callbacks, int min_priority)
+
+    event_base *event_base_new_with_config(const event_config *cfg)
+    void event_base_free(event_base *base)
+    int event_reinit(event_base *base)
+    const char *event_base_get_method(const event_base *base)
+    const char **event_get_supported_methods()
+    const char *event_base_get_signal_method(const event_base *base)
+    int event_base_get_features(const event_base *base)
+    int event_base_get_num_events(event_base *base, unsigned int flags)
+    int event_base_get_max_events(event_base *base, unsigned int flags, int clear)
+    int event_base_loop(event_base *base, int flags)
+    int event_base_loopbreak(event_base *base)
+    int event_base_loopcontinue(event_base *base)
+    int event_base_got_exit(event_base *base)
+    int event_base_got_break(event_base *base)
+    int event_base_loopexit(event_base *base, const timeval *tv)
+    int event_base_priority_init(event_base *base, int n)
+    int event_base_get_npriorities(event_base *base)
+    int event_base_update_cache_time(event_base *base)
+    void event_base_set_wait_hooks(event_base *base, void (*before)(void *) noexcept,
+                                   void (*after)(void *) noexcept, void *arg)
+
+    int event_assign(event *ev, event_base *base, int fd, short what, event_callback_fn cb,
+                     void *arg)
+    int event_del(event *ev)
+    int event_remove_timer(event *ev)
+    void event_active(event *ev, int res, short ncalls)
+    int event_pending(const event *ev, short what, timeval *tv)
+    int event_priority_set(event *ev, int priority)
+    int event_get_fd(const event *ev)
+    short event_get_events(const event *ev)
+    int event_get_priority(const event *ev)
+    const char *event_get_version()
+
+
+cdef extern from "loop/base.h":
+    int pe_event_add_ns(event *ev, int64_t timeout_ns)
+    int64_t pe_base_now(event_base *base)
+    bint pe_base_is_running(const event_base *base)
+
+
+cdef extern from "loop/relay.h":
+    int pe_relay_open(event_base *base,
+                      void (*notice)(void *arg, const unsigned char *data, size_t n) noexcept,
+                      void *arg)
+    void pe_relay_close(event_base *base)
+
+
+cdef extern from "loop/fork.h":
+    void pe_bases_let_go_after_fork()

@@ -1,0 +1,35 @@
+"""What becomes of an exception that a callback raises."""
+
+from typing import Any
+
+
+class _Raise:
+    """The type of :data:`RAISE`."""
+
+    def __repr__(self) -> str:
+        return "pyevent.RAISE"
+
+    def __reduce__(self) -> str:
+        return "RAISE"
+
+
+#: As an exception handler: ``dispatch()`` raises the exception at once.
+RAISE = _Raise()
+
+
+def log_failure(context: dict[str, Any]) -> None:
+    """Log the failure of a callback, with its traceback, on the logger "pyevent".
+
+    *context* is what an exception handler gets: ``message``, ``exception``, ``source`` (the
+    object whose callback it was) and ``callback``.
+    """
+    import logging  # only here: an import of pyevent is not to wait for it
+
+    exc = context["exception"]
+    logging.getLogger("pyevent").error(
+        "%s: %r of %r",
+        context["message"],
+        context["callback"],
+        context["source"],
+        exc_info=(type(exc), exc, exc.__traceback__),
+    )

@@ -67,6 +67,8 @@ void pe_iomap_close(struct event_base *base) {
         struct pe_fdslot *slot = pe_intmap_get(&base->fds, fd);
         struct pe_io *io;
 
+        if (slot == NULL)
+            fd |= PE_INTMAP_PAGE - 1; /* on to the next page */
         while (slot != NULL && (io = first_of(slot)) != NULL) {
             struct event *ev = pe_event_of_io(io);
 
@@ -216,6 +218,12 @@ void pe_io_init(struct pe_io *io, int fd, void (*run)(struct event_base *, struc
     io->want = 0;
 }
 
+/* The slot is done with its place among the fds in use, if nothing is left. */
+static void settle(struct event_base *base, struct pe_fdslot *slot) {
+    if (slot->known == 0 && first_of(slot) == NULL)
+        base->fds_in_use--;
+}
+
 int pe_io_set(struct event_base *base, struct pe_io *io, short want) {
     short old = io->want;
     struct pe_fdslot *slot;
@@ -245,13 +253,9 @@ int pe_io_set(struct event_base *base, struct pe_io *io, short want) {
     recount(slot, old, want);
     io->want = want;
     queue_change(base, io->task.fd, slot);
+    if (!(slot->flags & SLOT_QUEUED))
+        settle(base, slot); /* the kernel had refused it: nothing to take back */
     return 0;
-}
-
-/* The slot is done with its place among the fds in use, if nothing is left. */
-static void settle(struct event_base *base, struct pe_fdslot *slot) {
-    if (slot->known == 0 && first_of(slot) == NULL)
-        base->fds_in_use--;
 }
 
 void pe_io_forget(struct event_base *base, int fd) {

@@ -1,0 +1,202 @@
+/* event2/bufferevent.h - buffered connections: a descriptor, an input buffer,
+ * an output buffer, and callbacks when something has come or gone.
+ *
+ *     kernel --> [input ]  --read callback-->  program
+ *     kernel <-- [output]  <--bufferevent_write--
+ *
+ * The names and contracts are libevent's; what stands behind them is pyevent's
+ * own. Output is written without waiting for the kernel to ask for it: when
+ * the callback that produced it returns, and output that comes from elsewhere
+ * at the end of the loop's turn. Only what the kernel does not take then waits
+ * until the descriptor is writable.
+ *
+ * Errors: functions returning int give 0 for success and -1 with errno set.
+ * What goes wrong on a connection comes to the event callback.
+ *
+ * A callback may call anything on its bufferevent, bufferevent_free included.
+ * Threads: as for the bufferevent's base (event2/event.h); there are no locks.
+ */
+#ifndef EVENT2_BUFFEREVENT_H_INCLUDED_
+#define EVENT2_BUFFEREVENT_H_INCLUDED_
+
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "event2/util.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct bufferevent;
+struct evbuffer;
+struct event_base;
+
+/* What the event callback is told. */
+#define BEV_EVENT_READING   0x01 /* it happened while reading */
+#define BEV_EVENT_WRITING   0x02 /* it happened while writing */
+#define BEV_EVENT_EOF       0x10 /* the peer sends no more */
+#define BEV_EVENT_ERROR     0x20 /* errno says which */
+#define BEV_EVENT_TIMEOUT   0x40 /* no progress for as long as set_timeouts said */
+#define BEV_EVENT_CONNECTED 0x80 /* bufferevent_socket_connect has succeeded */
+
+enum bufferevent_options {
+    BEV_OPT_CLOSE_ON_FREE = 1 << 0,   /* bufferevent_free closes the descriptor */
+    BEV_OPT_THREADSAFE = 1 << 1,      /* no meaning: there are no locks */
+    BEV_OPT_DEFER_CALLBACKS = 1 << 2, /* callbacks run from the loop only */
+    BEV_OPT_UNLOCK_CALLBACKS = 1 << 3 /* no meaning */
+};
+
+/* Input has come, or output has gone: see bufferevent_setwatermark. */
+typedef void (*bufferevent_data_cb)(struct bufferevent *bev, void *ctx);
+
+/* End of input, error, timeout, connection made: BEV_EVENT_ bits. */
+typedef void (*bufferevent_event_cb)(struct bufferevent *bev, short what, void *ctx);
+
+/* --- making and freeing --------------------------------------------------- */
+
+/* A bufferevent on the non-blocking stream descriptor `fd`: a socket, a pipe, a
+ * terminal; -1 when there is none yet. `options` are BEV_OPT_ bits. Writing is
+ * enabled, reading is not. NULL with errno set: ENOMEM, or EINVAL without a
+ * base. */
+struct bufferevent *bufferevent_socket_new(struct event_base *base, evutil_socket_t fd,
+                                           int options);
+
+/* Connect, and call back with BEV_EVENT_CONNECTED, or with BEV_EVENT_ERROR when
+ * the address cannot be reached; always from the loop. Without a descriptor a
+ * socket for the address is made. `addr` may be IPv4, IPv6 or Unix; NULL: the
+ * connection is under way already. Nothing is read or written until it is made.
+ * A write timeout limits it. -1 and no callback when nothing was begun. */
+int bufferevent_socket_connect(struct bufferevent *bev, const struct sockaddr *addr,
+                               int socklen);
+
+/* Give up the caller's reference: no callback will run any more, the descriptor is
+ * closed now if BEV_OPT_CLOSE_ON_FREE says so, and output that is not written is
+ * lost. The memory goes when no callback of it runs any longer. */
+void bufferevent_free(struct bufferevent *bev);
+
+/* Take and give up a further reference, which keeps the memory (and that of the
+ * buffers), not the connection, when bufferevent_free comes first. decref returns
+ * 1 when it was the last one, and then does what bufferevent_free does. */
+void bufferevent_incref(struct bufferevent *bev);
+int bufferevent_decref(struct bufferevent *bev);
+
+/* There is no lock: these do nothing. */
+void bufferevent_lock(struct bufferevent *bev);
+void bufferevent_unlock(struct bufferevent *bev);
+
+/* --- what it is made of --------------------------------------------------- */
+
+/* NULL: no such callback. `cbarg` is the last argument of all three. */
+void bufferevent_setcb(struct bufferevent *bev, bufferevent_data_cb readcb,
+                       bufferevent_data_cb writecb, bufferevent_event_cb eventcb, void *cbarg);
+void bufferevent_getcb(struct bufferevent *bev, bufferevent_data_cb *readcb_ptr,
+                       bufferevent_data_cb *writecb_ptr, bufferevent_event_cb *eventcb_ptr,
+                       void **cbarg_ptr);
+
+/* Another descriptor (-1: none). setfd leaves the old one open; replacefd closes
+ * it. What is in the output goes to the new one. */
+int bufferevent_setfd(struct bufferevent *bev, evutil_socket_t fd);
+int bufferevent_replacefd(struct bufferevent *bev, evutil_socket_t fd);
+
+/* The descriptor, or -1. */
+evutil_socket_t bufferevent_getfd(struct bufferevent *bev);
+
+/* The bufferevent beneath a filter; NULL for others. */
+struct bufferevent *bufferevent_get_underlying(struct bufferevent *bev);
+
+/* NULL when the base was freed. */
+struct event_base *bufferevent_get_base(struct bufferevent *bev);
+
+/* Move it to another base. EBUSY while it waits for the kernel (reading enabled,
+ * output stuck, connecting) or something of it is due to run: disable it before. */
+int bufferevent_base_set(struct event_base *base, struct bufferevent *bev);
+
+/* The priority of its callbacks: 0 <= pri < event_base_get_npriorities. */
+int bufferevent_priority_set(struct bufferevent *bev, int pri);
+int bufferevent_get_priority(const struct bufferevent *bev);
+
+/* --- data ----------------------------------------------------------------- */
+
+/* The buffers belong to the bufferevent and live as long as it. The program takes
+ * from the start of the input and adds to the end of the output; the other two
+ * ends are frozen. */
+struct evbuffer *bufferevent_get_input(struct bufferevent *bev);
+struct evbuffer *bufferevent_get_output(struct bufferevent *bev);
+
+/* Copy `size` bytes to the output. */
+int bufferevent_write(struct bufferevent *bev, const void *data, size_t size);
+
+/* Move all of `buf` to the output, without copying. */
+int bufferevent_write_buffer(struct bufferevent *bev, struct evbuffer *buf);
+
+/* Move up to `size` bytes from the input to `data`. Returns how many. */
+size_t bufferevent_read(struct bufferevent *bev, void *data, size_t size);
+
+/* Move all of the input to the end of `buf`, without copying. */
+int bufferevent_read_buffer(struct bufferevent *bev, struct evbuffer *buf);
+
+/* --- control -------------------------------------------------------------- */
+
+/* Switch directions on and off: EV_READ, EV_WRITE or both. Enabling EV_WRITE with
+ * nothing to write calls the write callback once, from the loop. Disabling
+ * EV_WRITE does not cancel a connect. */
+int bufferevent_enable(struct bufferevent *bev, short event);
+int bufferevent_disable(struct bufferevent *bev, short event);
+
+/* EV_READ and EV_WRITE as they were enabled. */
+short bufferevent_get_enabled(struct bufferevent *bev);
+
+/* The event callback gets BEV_EVENT_TIMEOUT, with READING or WRITING, when nothing
+ * was read for `timeout_read` while reading is enabled, or nothing written for
+ * `timeout_write` while output waits; and that direction is disabled. NULL or
+ * zero: no limit. */
+int bufferevent_set_timeouts(struct bufferevent *bev, const struct timeval *timeout_read,
+                             const struct timeval *timeout_write);
+
+/* EV_READ: the read callback runs when the input holds at least `lowmark` bytes;
+ * at `highmark` bytes (0: no limit) reading pauses until some are taken. EV_WRITE:
+ * the write callback runs when, after a write, the output holds `lowmark` bytes
+ * or fewer; `highmark` is for those who ask for it. All 0 at first. */
+void bufferevent_setwatermark(struct bufferevent *bev, short events, size_t lowmark,
+                              size_t highmark);
+
+/* The marks of one direction, EV_READ or EV_WRITE; -1 for anything else. */
+int bufferevent_getwatermark(struct bufferevent *bev, short events, size_t *lowmark,
+                             size_t *highmark);
+
+enum bufferevent_flush_mode {
+    BEV_NORMAL = 0,  /* as usual */
+    BEV_FLUSH = 1,   /* pass on all that can be passed on now */
+    BEV_FINISHED = 2 /* and nothing will follow */
+};
+
+/* For filters. A socket's output is on its way anyhow: returns 0. */
+int bufferevent_flush(struct bufferevent *bev, short iotype, enum bufferevent_flush_mode mode);
+
+enum bufferevent_trigger_options {
+    BEV_TRIG_IGNORE_WATERMARKS = 1 << 16,              /* whatever the marks say */
+    BEV_TRIG_DEFER_CALLBACKS = BEV_OPT_DEFER_CALLBACKS /* from the loop, not now */
+};
+
+/* Run the read callback (EV_READ), the write callback (EV_WRITE) or both if the
+ * low marks allow it. `options` are BEV_TRIG_ bits. */
+void bufferevent_trigger(struct bufferevent *bev, short iotype, int options);
+
+/* Run the event callback with the BEV_EVENT_ bits `what`. */
+void bufferevent_trigger_event(struct bufferevent *bev, short what, int options);
+
+/* The most that is read or written by one system call, in bytes; 0 or more than
+ * EV_SSIZE_MAX: the default, for which the getters answer 16384, while the library
+ * reads as much as the peer's pace suggests and writes all there is. */
+int bufferevent_set_max_single_read(struct bufferevent *bev, size_t size);
+int bufferevent_set_max_single_write(struct bufferevent *bev, size_t size);
+ev_ssize_t bufferevent_get_max_single_read(struct bufferevent *bev);
+ev_ssize_t bufferevent_get_max_single_write(struct bufferevent *bev);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,181 @@
+/* bufferevent.h - what all kinds of bufferevents have in common.
+ *
+ * A kind (socket, later pair, filter, TLS) is a struct that begins with a
+ * struct bufferevent, and a table of what it does differently. Common are
+ * the buffers, callbacks, marks, timeouts, deferral and the times at which
+ * output is passed on.
+ *
+ * Design notes
+ *
+ * 1. A direction is on when it is enabled and nothing blocks it. What blocks
+ *    it is a set of reasons, so that marks, a connect under way, rate limits,
+ *    filters ... each hold it without knowing of each other. The table's
+ *    `enable` and `disable` are told when a direction goes on or off.
+ *
+ * 2. Output is passed on by the table's `send`, when writing is on, there is
+ *    output, and the side below is not stuffed. That is called
+ *      - when a read or event callback of this bufferevent returns, once,
+ *        whatever it added, and whatever was waiting already;
+ *      - from the flush list, at the end of the turn, for output of all others
+ *        and for what a write callback added.
+ *    So a write callback, which a write has brought about, never brings about a
+ *    write itself before the end of the turn, nor one that the flush list has
+ *    called before the next turn: a fast peer can neither recurse nor starve
+ *    the loop. Stuffed means that the kernel has not taken all; then EV_WRITE
+ *    is waited for, and nothing else sends.
+ *
+ * 3. Whoever calls out holds a reference (`refs`), and after the call looks
+ *    at the bufferevent anew. bufferevent_free detaches at once, in whatever
+ *    callback: callbacks become NULL, both directions are disabled, and all that
+ *    comes back from a call finds nothing to do.
+ *
+ * 4. A failure found where no callback may run (a drain that resumes reading,
+ *    and memory is out) is kept in `failure` and told by the flush list.
+ *
+ * An idle socket bufferevent is one allocation of at most 512 bytes; timeouts and
+ * what else is seldom used is behind `rare` (stream/rare.h).
+ */
+#ifndef PE_STREAM_BUFFEREVENT_H
+#define PE_STREAM_BUFFEREVENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf/evbuffer.h"
+#include "event2/bufferevent.h"
+#include "loop/base.h"
+
+struct pe_bev_rare;
+
+/* Why a direction is held though it is enabled. */
+enum pe_bev_block {
+    PE_BLOCK_MARK = 0x01,   /* the input is at its high mark */
+    PE_BLOCK_CONNECT = 0x02 /* there is no connection yet, or its making failed */
+};
+
+enum pe_bev_ctl {
+    PE_BEV_GET_FD,       /* arg->fd */
+    PE_BEV_SET_FD,       /* arg->fd; the old one stays open */
+    PE_BEV_REPLACE_FD,   /* arg->fd; the old one is closed */
+    PE_BEV_GET_UNDER,    /* arg->bev */
+    PE_BEV_SET_PRIORITY, /* arg->pri, a valid one */
+    PE_BEV_IS_IDLE       /* 0, or -EBUSY when its base cannot change now */
+};
+
+union pe_bev_arg {
+    int fd;
+    int pri;
+    struct bufferevent *bev;
+};
+
+/* One kind of bufferevent. What can fail returns 0 or a negative errno. */
+struct pe_bev_ops {
+    const char *type;
+    size_t size; /* of the struct that begins with struct bufferevent */
+
+    /* These directions are on, or off, from now: see design note 1. Turning on
+     * may be told again for one that is on. */
+    int (*enable)(struct bufferevent *bev, short what);
+    void (*disable)(struct bufferevent *bev, short what);
+
+    /* Pass output on. The caller has seen pe_bev_can_send() and holds a
+     * reference; callbacks may run. */
+    void (*send)(struct bufferevent *bev);
+
+    int (*flush)(struct bufferevent *bev, short what, enum bufferevent_flush_mode mode);
+
+    /* It is being freed: stop, let go of what is below. Calls nothing out. */
+    void (*detach)(struct bufferevent *bev);
+
+    /* -ENOSYS for what this kind does not know. */
+    int (*ctl)(struct bufferevent *bev, enum pe_bev_ctl op, union pe_bev_arg *arg);
+};
+
+struct bufferevent {
+    const struct pe_bev_ops *ops;
+    struct event_base *base;     /* NULL: it was freed */
+    struct pe_link of_base;      /* in struct pe_perbase */
+    struct pe_bev_rare *rare;    /* NULL: nothing seldom is used */
+    bufferevent_data_cb readcb;
+    bufferevent_data_cb writecb;
+    bufferevent_event_cb eventcb;
+    void *arg;
+    size_t read_low, read_high;
+    size_t write_low, write_high;
+    struct pe_task task;   /* runs deferred callbacks and expired timeouts */
+    struct pe_flush flush; /* design note 2 */
+    uint32_t refs;
+    uint32_t calling; /* callbacks of it that run now */
+    int error;        /* errno of the last BEV_EVENT_ERROR */
+    int failure;      /* negative errno of design note 4 */
+    uint16_t read_blocked, write_blocked; /* enum pe_bev_block */
+    short pending_events;                 /* deferred BEV_EVENT_ bits */
+    uint8_t pending;                      /* deferred EV_READ, EV_WRITE */
+    uint8_t expired;                      /* EV_READ, EV_WRITE: a timer has fired */
+    uint8_t enabled;                      /* EV_READ, EV_WRITE */
+    uint8_t options;                      /* BEV_OPT_ */
+    bool is_detached : 1;
+    bool is_connecting : 1;
+    bool is_stuffed : 1; /* below takes no more: waits for EV_WRITE */
+    bool write_due : 1;  /* the write callback is owed one call by enable */
+    struct evbuffer input, output;
+};
+
+static inline bool pe_bev_reads(const struct bufferevent *bev) {
+    return (bev->enabled & EV_READ) && bev->read_blocked == 0;
+}
+
+static inline bool pe_bev_writes(const struct bufferevent *bev) {
+    return (bev->enabled & EV_WRITE) && bev->write_blocked == 0;
+}
+
+static inline bool pe_bev_can_send(const struct bufferevent *bev) {
+    return pe_bev_writes(bev) && !bev->is_stuffed && pe_evbuffer_len(&bev->output) != 0;
+}
+
+/* --- for the kinds -------------------------------------------------------- */
+
+/* A zeroed struct of ops->size with its common part set up, of one reference;
+ * NULL when memory is out. */
+struct bufferevent *pe_bev_new(const struct pe_bev_ops *ops, struct event_base *base, int options);
+
+/* Hold it across a call out. */
+static inline void pe_bev_hold(struct bufferevent *bev) {
+    bev->refs++;
+}
+
+void pe_bev_drop(struct bufferevent *bev);
+
+/* Run callbacks, or defer them as the options of the bufferevent or BEV_TRIG_
+ * `options` say. The caller holds a reference. `err` is the errno of an error. */
+void pe_bev_run_read(struct bufferevent *bev, int options);
+void pe_bev_run_write(struct bufferevent *bev, int options);
+void pe_bev_run_event(struct bufferevent *bev, short what, int err, int options);
+
+/* Hold a direction (EV_READ, EV_WRITE or both) for a reason, and let it go. */
+void pe_bev_block(struct bufferevent *bev, short what, unsigned reason);
+void pe_bev_unblock(struct bufferevent *bev, short what, unsigned reason);
+
+/* Bytes have been moved: counts as progress for the timeouts. */
+void pe_bev_did_read(struct bufferevent *bev, size_t n);
+void pe_bev_did_write(struct bufferevent *bev, size_t n);
+
+/* How much to read or write at a time; reading: 0 when nothing may be read. */
+size_t pe_bev_read_max(const struct bufferevent *bev);
+size_t pe_bev_write_max(const struct bufferevent *bev);
+
+/* Tell `err`, a negative errno, at the end of the turn: design note 4. */
+void pe_bev_fail(struct bufferevent *bev, int err);
+
+extern const struct pe_bev_ops pe_bev_socket_ops;
+
+/* --- for the Python layer ------------------------------------------------- */
+
+/* The errno of the last BEV_EVENT_ERROR that the event callback was told; 0. */
+int pe_bufferevent_error(const struct bufferevent *bev);
+
+/* Whether bufferevent_socket_connect is under way. */
+bool pe_bufferevent_connecting(const struct bufferevent *bev);
+
+#endif

@@ -1,0 +1,49 @@
+/* perbase.c - what the streams of one event base share. */
+#include "stream/perbase.h"
+
+#include "base/mem.h"
+#include "buf/pool.h"
+#include "loop/base.h"
+
+static const char perbase_key; /* its address is the key */
+
+static void orphan_all(struct pe_link *list, void (*orphan)(struct pe_link *)) {
+    struct pe_link *link;
+
+    while ((link = pe_list_pop_front(list)) != NULL)
+        orphan(link);
+}
+
+static void destroy(void *value) {
+    struct pe_perbase *pb = value;
+
+    orphan_all(&pb->bufferevents, pe_bev_orphan);
+    orphan_all(&pb->listeners, pe_listener_orphan);
+    orphan_all(&pb->deferrals, pe_deferral_orphan);
+    pe_pool_close(pb->pool);
+    pe_free(PE_MEM_STREAM, pb);
+}
+
+struct pe_perbase *pe_perbase_of(struct event_base *base) {
+    struct pe_perbase *pb = pe_base_extension(base, &perbase_key);
+
+    if (pb != NULL)
+        return pb;
+    pb = pe_malloc(PE_MEM_STREAM, sizeof(*pb));
+    if (pb == NULL)
+        return NULL;
+    pe_list_init(&pb->bufferevents);
+    pe_list_init(&pb->listeners);
+    pe_list_init(&pb->deferrals);
+    pb->pool = pe_pool_new();
+    if (pb->pool == NULL)
+        goto free_perbase;
+    if (pe_base_set_extension(base, &perbase_key, pb, destroy) < 0)
+        goto close_pool;
+    return pb;
+close_pool:
+    pe_pool_close(pb->pool);
+free_perbase:
+    pe_free(PE_MEM_STREAM, pb);
+    return NULL;
+}

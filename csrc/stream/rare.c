@@ -1,0 +1,149 @@
+/* rare.c - timeouts and what else few bufferevents use. */
+#include "stream/rare.h"
+
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/errors.h"
+#include "base/list.h"
+#include "base/mem.h"
+
+static void fire_read(struct event_base *base, struct pe_timer *timer);
+static void fire_write(struct event_base *base, struct pe_timer *timer);
+
+struct pe_bev_rare *pe_bev_rare(struct bufferevent *bev) {
+    if (bev->rare == NULL) {
+        bev->rare = pe_calloc(PE_MEM_STREAM, 1, sizeof(*bev->rare));
+        if (bev->rare == NULL)
+            return NULL;
+        bev->rare->bev = bev;
+        pe_timer_init(&bev->rare->read.timer, fire_read);
+        pe_timer_init(&bev->rare->write.timer, fire_write);
+    }
+    return bev->rare;
+}
+
+void pe_bev_rare_stop(struct bufferevent *bev) {
+    if (bev->rare == NULL || bev->base == NULL)
+        return;
+    pe_timer_cancel(bev->base, &bev->rare->read.timer);
+    pe_timer_cancel(bev->base, &bev->rare->write.timer);
+    bev->expired = 0;
+}
+
+void pe_bev_rare_free(struct bufferevent *bev) {
+    pe_free(PE_MEM_STREAM, bev->rare);
+    bev->rare = NULL;
+}
+
+/* --- timeouts ------------------------------------------------------------- */
+
+/* Reading waits while it is on, and also while the connection is being made. */
+static bool waits_to_read(const struct bufferevent *bev) {
+    unsigned held = bev->read_blocked;
+
+    if (bev->is_connecting)
+        held &= ~(unsigned)PE_BLOCK_CONNECT;
+    return (bev->enabled & EV_READ) && held == 0;
+}
+
+/* Writing waits only while there is something that cannot go out. */
+static bool waits_to_write(const struct bufferevent *bev) {
+    if (bev->is_connecting)
+        return (bev->enabled & EV_WRITE) != 0;
+    return pe_bev_writes(bev) && bev->is_stuffed;
+}
+
+static int update(struct bufferevent *bev, struct pe_bev_timeout *t, short what, bool waits) {
+    if (!waits || t->limit_ns == 0) {
+        pe_timer_cancel(bev->base, &t->timer);
+        bev->expired &= (uint8_t)~what;
+        return 0;
+    }
+    if (pe_timer_is_set(&t->timer) || (bev->expired & what))
+        return 0;
+    t->last_ns = pe_clock_now();
+    return pe_timer_set(bev->base, &t->timer, t->last_ns + t->limit_ns);
+}
+
+int pe_bev_update_timers(struct bufferevent *bev) {
+    int err;
+
+    if (bev->rare == NULL || bev->base == NULL)
+        return 0;
+    err = update(bev, &bev->rare->read, EV_READ, waits_to_read(bev));
+    if (err < 0)
+        return err;
+    return update(bev, &bev->rare->write, EV_WRITE, waits_to_write(bev));
+}
+
+void pe_bev_did_read(struct bufferevent *bev, size_t n) {
+    if (n != 0 && bev->rare != NULL && bev->rare->read.limit_ns != 0)
+        bev->rare->read.last_ns = pe_clock_now();
+}
+
+void pe_bev_did_write(struct bufferevent *bev, size_t n) {
+    if (n != 0 && bev->rare != NULL && bev->rare->write.limit_ns != 0)
+        bev->rare->write.last_ns = pe_clock_now();
+}
+
+static void expire(struct bufferevent *bev, short what) {
+    bev->expired |= (uint8_t)what;
+    pe_task_activate(bev->base, &bev->task, EV_TIMEOUT);
+}
+
+static void fire_read(struct event_base *base, struct pe_timer *timer) {
+    (void)base;
+    expire(pe_container(timer, struct pe_bev_rare, read.timer)->bev, EV_READ);
+}
+
+static void fire_write(struct event_base *base, struct pe_timer *timer) {
+    (void)base;
+    expire(pe_container(timer, struct pe_bev_rare, write.timer)->bev, EV_WRITE);
+}
+
+/* Whether the time is really up; if not, the timer is set to when it may be. */
+static bool is_up(struct bufferevent *bev, struct pe_bev_timeout *t) {
+    int64_t due = t->last_ns + t->limit_ns;
+    int err;
+
+    if (due <= pe_clock_now())
+        return true;
+    err = pe_timer_set(bev->base, &t->timer, due);
+    if (err < 0)
+        pe_bev_fail(bev, err);
+    return false;
+}
+
+short pe_bev_take_expired(struct bufferevent *bev) {
+    uint8_t fired = bev->expired;
+    short up = 0;
+
+    bev->expired = 0;
+    if ((fired & EV_READ) && is_up(bev, &bev->rare->read))
+        up |= EV_READ;
+    if ((fired & EV_WRITE) && is_up(bev, &bev->rare->write))
+        up |= EV_WRITE;
+    return up;
+}
+
+int bufferevent_set_timeouts(struct bufferevent *bev, const struct timeval *timeout_read,
+                             const struct timeval *timeout_write) {
+    int64_t read_ns = timeout_read != NULL ? pe_ns_from_timeval(timeout_read) : 0;
+    int64_t write_ns = timeout_write != NULL ? pe_ns_from_timeval(timeout_write) : 0;
+    struct pe_bev_rare *rare;
+    int err;
+
+    if (read_ns < 0 || write_ns < 0)
+        return pe_fail(-EINVAL);
+    if (read_ns == 0 && write_ns == 0 && bev->rare == NULL)
+        return 0;
+    rare = pe_bev_rare(bev);
+    if (rare == NULL)
+        return pe_fail(-ENOMEM);
+    pe_bev_rare_stop(bev); /* both begin anew, from now */
+    rare->read.limit_ns = read_ns;
+    rare->write.limit_ns = write_ns;
+    err = pe_bev_update_timers(bev);
+    return err < 0 ? pe_fail(err) : 0;
+}

@@ -1,0 +1,45 @@
+/* rare.h - what few bufferevents use, behind one pointer.
+ *
+ * Timeouts: each direction keeps when it last made progress. Its timer does not
+ * move with every read; when it fires it looks, and is set anew if there was
+ * progress meanwhile. So a timeout costs a busy connection one reading of the
+ * clock per read, and the heap once per timeout. It is never early: progress is
+ * noted with a fresh clock, not with the turn's.
+ *
+ * A fired timer calls nobody: it marks the direction as expired and has the
+ * bufferevent's task run, in its priority and after the reads of the same turn,
+ * which win over a timeout.
+ */
+#ifndef PE_STREAM_RARE_H
+#define PE_STREAM_RARE_H
+
+#include "stream/bufferevent.h"
+
+struct pe_bev_timeout {
+    struct pe_timer timer;
+    int64_t limit_ns; /* 0: none */
+    int64_t last_ns;  /* when it last made progress, or began to wait */
+};
+
+struct pe_bev_rare {
+    struct bufferevent *bev;
+    struct pe_bev_timeout read, write;
+    size_t max_read, max_write; /* 0: not set */
+};
+
+/* That of `bev`, made if need be; NULL when memory is out. */
+struct pe_bev_rare *pe_bev_rare(struct bufferevent *bev);
+
+/* Start and stop the timers as the state of the directions demands: to be called
+ * when that has changed. 0 or -ENOMEM. */
+int pe_bev_update_timers(struct bufferevent *bev);
+
+/* Which of the directions in bev->expired, which is cleared, have made no progress
+ * for too long and wait still. The timers of the others are set again. */
+short pe_bev_take_expired(struct bufferevent *bev);
+
+/* The bufferevent is detached, or freed: for both the pointer may be NULL. */
+void pe_bev_rare_stop(struct bufferevent *bev);
+void pe_bev_rare_free(struct bufferevent *bev);
+
+#endif

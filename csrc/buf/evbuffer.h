@@ -160,23 +160,24 @@ struct pe_pin {
     struct pe_seg *seg;
     unsigned char *data;
     size_t len;
-    size_t tail; /* of a reservation: where its room began */
+    bool is_room; /* a reservation: bytes that are in no buffer yet */
 };
 
 /* Pin the bytes from `pos` to the end of their span, at most `max`; `data` and
- * `len` say what. 0, -EINVAL when `pos` is not inside the buffer, -ENOMEM. */
+ * `len` say what. 0, -EINVAL when `pos` is not inside the buffer, -ENOMEM, or why
+ * a file cannot be read. */
 int pe_evbuffer_pin(struct evbuffer *buf, size_t pos, size_t max, struct pe_pin *pin);
 
-/* Pin at least `n` bytes of room at the end, in one piece. 0, -EPERM (frozen),
- * -ENOMEM, -EOVERFLOW. */
+/* Make room for `n` (> 0) bytes in one piece, to be added by commit. Nothing else
+ * is blocked meanwhile. 0, -EPERM (frozen), -ENOMEM, -EOVERFLOW. */
 int pe_evbuffer_reserve_pin(struct evbuffer *buf, size_t n, struct pe_pin *pin);
 
-/* Release a pin and, if it is a reservation, drop its room. */
+/* Release a pin; the room of a reservation is dropped. */
 void pe_evbuffer_unpin(struct pe_pin *pin);
 
-/* Release a reservation and add its first `n` bytes to the buffer: in place when
- * nothing was added meanwhile, else as a copy. Released in any case. 0, -EPERM,
- * -EINVAL (`n` too large, or the buffer is freed), -ENOMEM. */
+/* Add the first `n` bytes of a reservation to the end of the buffer, and release
+ * it: on success only. 0, -EPERM (frozen), -EINVAL (`n` too large, or the buffer is
+ * freed), -EOVERFLOW. */
 int pe_evbuffer_commit_pin(struct pe_pin *pin, size_t n);
 
 /* --- Deferred callbacks: the loop's part is passed in --- */

@@ -6,12 +6,14 @@
  *     class 4 KiB:   block [seg|seg|seg|....]   block [seg|seg|....]   ...
  *     class 16 KiB:  block [seg|seg|....]       ...
  *
- * A taken segment comes from the block used last, the one given back last
- * first, so that a steady echo always works in the same warm memory. A block
- * with nothing out is idle; PE_POOL_IDLE_MAX bytes of idle blocks are kept, and
- * beyond that the one idle longest is unmapped: a burst is given back to the
- * system. Taking and giving are a few instructions and no system call while
- * blocks last. What is larger than the largest class comes from the allocator.
+ * The segment given back last is taken first (one of each small size stands
+ * ready without asking its block), so that a steady echo always works in the
+ * same warm memory. A block with nothing out is idle; PE_POOL_IDLE_MAX bytes of
+ * idle blocks are kept, and beyond that the one idle longest is unmapped: a
+ * burst is given back to the system, and what is kept for nothing stays below
+ * PE_POOL_KEEP_MAX. Taking and giving are a few instructions and no system
+ * call while blocks last. What is larger than the largest class comes from the
+ * allocator.
  *
  * A pool is not locked: it is entered by who owns its base. Segments wander,
  * though, into buffers of other bases and of none. Given back from there they
@@ -31,7 +33,8 @@
 struct pe_pool;
 struct pe_seg;
 
-#define PE_POOL_IDLE_MAX ((size_t)1 << 20)
+#define PE_POOL_IDLE_MAX ((size_t)512 * 1024)
+#define PE_POOL_KEEP_MAX ((size_t)1024 * 1024) /* idle, and under ready segments */
 
 /* Sizes: PE_CLASS_LENT for segments without bytes of their own, then rings of
  * 1 KiB, 4 KiB ... 256 KiB. PE_CLASS_BIG is whatever is larger. */

@@ -1,0 +1,159 @@
+/* inner.h - what the files of this folder share about struct evbuffer.
+ *
+ * Every public call has the same four steps:
+ *
+ *     look     is this end frozen, pinned; are the arguments sane
+ *     prepare  get all memory; a failure here leaves the buffer as it was
+ *     change   relink segments, set lengths; cannot fail
+ *     tell     hook, callbacks, then the collected cleanups; touch nothing after
+ *
+ * Functions named pe_buf_ do one of the steps and call nobody.
+ */
+#ifndef PE_BUF_INNER_H
+#define PE_BUF_INNER_H
+
+#include "base/errors.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "buf/evbuffer.h"
+#include "buf/seg.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#define PE_BUF_MAX ((size_t)SSIZE_MAX) /* no buffer is longer: positions are ssize_t */
+
+#define PE_LIKELY(x) __builtin_expect(!!(x), 1)
+#define PE_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* What only some buffers need. */
+struct pe_evbuffer_rare {
+    struct pe_link callbacks; /* of struct evbuffer_cb_entry, newest first */
+    struct pe_link pins;      /* of struct pe_pin */
+    unsigned held;            /* pins that hold bytes: those that are no room */
+    size_t max_read;          /* 0: the default */
+    unsigned running;         /* walks over `callbacks` going on */
+    bool scheduled;           /* deferred callbacks are on their way */
+    const struct pe_defer_ops *defer; /* NULL: callbacks run at once */
+    void *defer_arg;
+    size_t added, removed; /* since deferred callbacks last ran */
+};
+
+/* The rare part, made when it is not there; NULL when memory is out. */
+struct pe_evbuffer_rare *pe_buf_rare(struct evbuffer *buf);
+
+/* --- Look --- */
+
+/* 0, or why the user may not change that end. */
+static inline int pe_buf_may_take(const struct evbuffer *buf) {
+    if (PE_LIKELY((buf->flags & (PE_BUF_FROZEN_START | PE_BUF_PINNED)) == 0))
+        return 0;
+    return buf->flags & PE_BUF_FROZEN_START ? -EPERM : -EBUSY;
+}
+
+static inline int pe_buf_may_add(const struct evbuffer *buf) {
+    return PE_LIKELY((buf->flags & PE_BUF_FROZEN_END) == 0) ? 0 : -EPERM;
+}
+
+/* Whether `n` more bytes are still a length. */
+static inline bool pe_buf_fits(const struct evbuffer *buf, size_t n) {
+    return n <= PE_BUF_MAX - buf->len;
+}
+
+/* Bring bytes that are only in files into memory. 0 or a negative errno. */
+int pe_buf_load_files(struct evbuffer *buf);
+
+static inline int pe_buf_load(struct evbuffer *buf) {
+    return PE_LIKELY((buf->flags & PE_BUF_FILES) == 0) ? 0 : pe_buf_load_files(buf);
+}
+
+/* --- Change --- */
+
+/* Add a copy of `n` bytes: all, or a negative errno and nothing. */
+int pe_buf_append(struct evbuffer *buf, const void *data, size_t n);
+
+/* Take `n` bytes (0 < n <= len) off the front. */
+void pe_buf_consume(struct evbuffer *buf, size_t n, struct pe_dead *dead);
+
+/* Let go of every segment. */
+void pe_buf_clear(struct evbuffer *buf, struct pe_dead *dead);
+
+/* Put a segment with bytes behind the last byte: after `last`, before any room
+ * that was reserved. */
+void pe_buf_link(struct evbuffer *buf, struct pe_seg *seg);
+
+/* Give back the empty rings behind `last`, and an empty one that is `last`. */
+void pe_buf_drop_room(struct evbuffer *buf);
+
+/* How large the next ring should be when `n` bytes wait for room: it grows with
+ * the buffer. */
+size_t pe_buf_ring_size(const struct evbuffer *buf, size_t n);
+
+/* --- Tell --- */
+
+void pe_call_enter(struct evbuffer *buf, struct pe_call *call);
+
+/* Whether the buffer is gone. */
+bool pe_call_leave(struct evbuffer *buf, struct pe_call *call);
+
+void pe_buf_tell_slowly(struct evbuffer *buf, size_t added, size_t removed);
+
+static inline void pe_buf_tell(struct evbuffer *buf, size_t added, size_t removed) {
+    if (buf->hook != NULL || buf->rare != NULL)
+        pe_buf_tell_slowly(buf, added, removed);
+}
+
+/* After `n` bytes went from `from` to `to`. */
+void pe_buf_tell_moved(struct evbuffer *to, struct evbuffer *from, size_t n);
+
+static inline void pe_buf_bury(struct pe_dead *dead) {
+    if (PE_UNLIKELY(dead->first != NULL))
+        pe_dead_run(dead);
+}
+
+/* Forget callbacks, deferral and pins: the buffer goes away. */
+void pe_buf_fini_rare(struct evbuffer *buf);
+
+/* --- Places --- */
+
+/* A byte of a buffer; at the end `seg` is NULL. */
+struct pe_at {
+    struct pe_seg *seg;
+    size_t off; /* in its bytes, from the head */
+    size_t pos; /* in the buffer */
+};
+
+/* The place at `pos`, which is at most the length. */
+struct pe_at pe_buf_seek(const struct evbuffer *buf, size_t pos);
+
+/* The place of a pointer (NULL: the start); quick while its epoch is right.
+ * False when it is outside the buffer. */
+bool pe_buf_resolve(const struct evbuffer *buf, const struct evbuffer_ptr *ptr,
+                    struct pe_at *out);
+
+struct evbuffer_ptr pe_buf_ptr(const struct evbuffer *buf, struct pe_at at);
+
+/* The contiguous bytes at `at`, how many in `*n`; 0 at the end. */
+static inline const unsigned char *pe_at_span(const struct pe_at *at, size_t *n) {
+    if (at->seg == NULL) {
+        *n = 0;
+        return NULL;
+    }
+    *n = pe_seg_run(at->seg, at->off, pe_seg_used(at->seg) - at->off);
+    return pe_seg_at(at->seg, at->off);
+}
+
+/* Step over `n` bytes of the span at `at`. */
+static inline void pe_at_step(const struct evbuffer *buf, struct pe_at *at, size_t n) {
+    at->off += n;
+    at->pos += n;
+    if (at->off == pe_seg_used(at->seg)) {
+        at->seg = at->seg == buf->last ? NULL : at->seg->next;
+        at->off = 0;
+    }
+}
+
+/* Copy `n` bytes from `at` on, all of which must be there. */
+void pe_buf_copy(const struct evbuffer *buf, struct pe_at at, void *out, size_t n);
+
+#endif

@@ -1,0 +1,272 @@
+/* io.c - between a buffer and a descriptor, one system call each.
+ *
+ * Reading offers the free bytes of the last ring. When they are fewer than half
+ * of what a read should take, a new ring is offered behind them, and goes back
+ * if it stays empty. How much a read should take adapts: a ring of 4 KiB at
+ * first, the next size when a read filled all that was offered, one size
+ * less when it left most of it. FIONREAD is not asked: it would cost a system
+ * call to save some room.
+ *
+ * Writing offers up to IOV_BATCH spans and drains what was taken. A file range
+ * at the front goes by sendfile(2); where that cannot be, FILE_PIECE bytes at a
+ * time are read into rings.
+ */
+#include "buf/file.h"
+#include "buf/inner.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define IOV_BATCH 128
+#define FILE_PIECE ((size_t)1 << 20)
+#define READ_CLASS_MIN (PE_CLASS_FIRST_RING + 1)
+#define READ_CLASS_MAX (PE_CLASS_BIG - 1)
+
+/* --- Reading --- */
+
+/* Cut the spans to `max` bytes in all; what they are then is returned. */
+static size_t trim(struct iovec *vec, int *n_vec, size_t max) {
+    size_t total = 0;
+
+    for (int i = 0; i < *n_vec; i++) {
+        if (vec[i].iov_len >= max - total) {
+            vec[i].iov_len = max - total;
+            *n_vec = i + 1;
+            return max;
+        }
+        total += vec[i].iov_len;
+    }
+    return total;
+}
+
+static ssize_t read_once(int fd, const struct iovec *vec, int n_vec, bool is_socket) {
+    ssize_t r;
+
+    if (n_vec > 1)
+        r = readv(fd, vec, n_vec);
+    else if (is_socket)
+        r = recv(fd, vec[0].iov_base, vec[0].iov_len, 0);
+    else
+        r = read(fd, vec[0].iov_base, vec[0].iov_len);
+    return r < 0 ? -errno : r;
+}
+
+/* `n` bytes were read into the room of `last` and into `fresh`, in that order. */
+static void keep_read(struct evbuffer *buf, struct pe_seg *fresh, size_t n) {
+    if (buf->last != NULL) {
+        size_t room = pe_seg_room(buf->last);
+        size_t here = n < room ? n : room;
+
+        buf->last->tail += here;
+        buf->len += here;
+        n -= here;
+    }
+    if (n > 0) {
+        fresh->tail = n;
+        pe_buf_link(buf, fresh);
+    } else if (fresh != NULL) {
+        pe_pool_give(fresh, buf->pool);
+    }
+}
+
+static ssize_t read_into(struct evbuffer *buf, int fd, size_t want, size_t *offered,
+                         bool is_socket) {
+    struct pe_seg *fresh = NULL;
+    struct iovec vec[3];
+    size_t room = 0;
+    int n_vec = 0;
+    ssize_t r;
+
+    if (want > PE_BUF_MAX - buf->len)
+        return -EOVERFLOW;
+    if (buf->last != NULL) {
+        pe_seg_reopen(buf->last);
+        n_vec = pe_seg_free_spans(buf->last, vec);
+        room = pe_seg_room(buf->last);
+    }
+    if (room < want - want / 2) {
+        fresh = pe_seg_ring(buf->pool, want);
+        if (fresh == NULL && room == 0)
+            return -ENOMEM;
+        if (fresh != NULL) {
+            vec[n_vec].iov_base = fresh->data;
+            vec[n_vec].iov_len = fresh->limit;
+            n_vec++;
+        }
+    }
+    *offered = trim(vec, &n_vec, want);
+    r = read_once(fd, vec, n_vec, is_socket);
+    if (r <= 0) {
+        if (fresh != NULL)
+            pe_pool_give(fresh, buf->pool);
+        return r;
+    }
+    keep_read(buf, fresh, (size_t)r);
+    return r;
+}
+
+/* What the next read should take, after one that got `n` of what was offered. */
+static void adapt(struct evbuffer *buf, size_t n, size_t offered) {
+    unsigned c = buf->read_class;
+
+    if (n == offered && offered >= pe_class_bytes(c) / 2) {
+        if (c < READ_CLASS_MAX)
+            buf->read_class = (uint8_t)(c + 1);
+    } else if (c > READ_CLASS_MIN && n < pe_class_bytes(c - 1)) {
+        buf->read_class = (uint8_t)(c - 1);
+    }
+}
+
+ssize_t pe_evbuffer_recv(struct evbuffer *buf, int fd, size_t max, bool is_socket) {
+    size_t want = pe_class_bytes(buf->read_class), offered;
+    ssize_t r;
+
+    if (max == 0)
+        return -EINVAL;
+    r = read_into(buf, fd, want < max ? want : max, &offered, is_socket);
+    if (r > 0) {
+        adapt(buf, (size_t)r, offered);
+        pe_buf_tell(buf, (size_t)r, 0);
+    }
+    return r;
+}
+
+int evbuffer_read(struct evbuffer *buf, evutil_socket_t fd, int howmuch) {
+    size_t max = evbuffer_get_max_read(buf), offered;
+    int err = pe_buf_may_add(buf);
+    ssize_t r;
+
+    if (err != 0)
+        return pe_fail(err);
+    if (howmuch == 0)
+        return 0;
+    if (howmuch > 0 && (size_t)howmuch < max)
+        max = (size_t)howmuch;
+    r = read_into(buf, fd, max, &offered, false);
+    if (r > 0)
+        pe_buf_tell(buf, (size_t)r, 0);
+    return r < 0 ? pe_fail((int)r) : (int)r;
+}
+
+/* --- Writing --- */
+
+/* The bytes at the front as spans: at most `max`, and none behind a file that is
+ * not in memory. */
+static int spans_to_write(const struct evbuffer *buf, size_t max, struct iovec *vec) {
+    struct pe_at at = pe_buf_seek(buf, 0);
+    int count = 0;
+
+    while (count < IOV_BATCH && max > 0 && at.seg != NULL && at.seg->data != NULL) {
+        size_t n;
+        const unsigned char *p = pe_at_span(&at, &n);
+
+        vec[count].iov_base = (void *)(uintptr_t)p;
+        vec[count].iov_len = n < max ? n : max;
+        max -= vec[count].iov_len;
+        count++;
+        pe_at_step(buf, &at, n);
+    }
+    return count;
+}
+
+static ssize_t write_once(int fd, struct iovec *vec, int n_vec, bool is_socket) {
+    ssize_t r;
+
+    if (!is_socket) {
+        r = n_vec == 1 ? write(fd, vec[0].iov_base, vec[0].iov_len) : writev(fd, vec, n_vec);
+    } else if (n_vec == 1) {
+        r = send(fd, vec[0].iov_base, vec[0].iov_len, MSG_NOSIGNAL);
+    } else {
+        struct msghdr msg;
+
+        memset(&msg, 0, sizeof(msg));
+        msg.msg_iov = vec;
+        msg.msg_iovlen = (size_t)n_vec;
+        r = sendmsg(fd, &msg, MSG_NOSIGNAL);
+    }
+    return r < 0 ? -errno : r;
+}
+
+/* Read a piece of the file at the front into a ring before it. 0 or an error. */
+static int read_piece(struct evbuffer *buf, size_t max, struct pe_dead *dead) {
+    struct pe_seg *seg = buf->first, *ring;
+    size_t n = pe_seg_used(seg);
+    ssize_t r;
+
+    if (n > max)
+        n = max;
+    if (n > FILE_PIECE)
+        n = FILE_PIECE;
+    ring = pe_seg_ring(buf->pool, n);
+    if (ring == NULL)
+        return -ENOMEM;
+    r = pe_file_read(pe_seg_extra(seg)->file, seg->head, ring->data, n);
+    if (r < 0) {
+        pe_pool_give(ring, buf->pool);
+        return (int)r;
+    }
+    ring->tail = (size_t)r;
+    seg->head += (size_t)r;
+    buf->epoch++;
+    buf->first = ring;
+    if (pe_seg_used(seg) > 0) {
+        ring->next = seg;
+        return 0;
+    }
+    ring->next = seg->next;
+    if (buf->last == seg)
+        buf->last = ring;
+    pe_seg_drop(seg, buf->pool, dead);
+    return 0;
+}
+
+static ssize_t write_front(struct evbuffer *buf, int fd, size_t max, bool is_socket,
+                           struct pe_dead *dead) {
+    struct pe_seg *first = buf->first;
+    struct iovec vec[IOV_BATCH];
+    ssize_t r;
+    int err;
+
+    if (first->data == NULL) {
+        r = pe_file_send(pe_seg_extra(first)->file, first->head,
+                         pe_seg_used(first) < max ? pe_seg_used(first) : max, fd);
+        if (r != -ENOTSUP)
+            return r;
+        err = read_piece(buf, max, dead);
+        if (err != 0)
+            return err;
+    }
+    return write_once(fd, vec, spans_to_write(buf, max, vec), is_socket);
+}
+
+ssize_t pe_evbuffer_send(struct evbuffer *buf, int fd, size_t max, bool is_socket) {
+    struct pe_dead dead = {NULL, NULL};
+    ssize_t r;
+
+    if (buf->len == 0 || max == 0)
+        return 0;
+    r = write_front(buf, fd, max, is_socket, &dead);
+    if (r > 0) {
+        pe_buf_consume(buf, (size_t)r, &dead);
+        pe_buf_tell(buf, 0, (size_t)r);
+    }
+    pe_buf_bury(&dead);
+    return r;
+}
+
+int evbuffer_write_atmost(struct evbuffer *buf, evutil_socket_t fd, ev_ssize_t howmuch) {
+    size_t max = howmuch < 0 || howmuch > INT_MAX ? INT_MAX : (size_t)howmuch;
+    int err = pe_buf_may_take(buf);
+    ssize_t r;
+
+    if (err != 0)
+        return pe_fail(err);
+    r = pe_evbuffer_send(buf, fd, max, true);
+    if (r == -ENOTSOCK)
+        r = pe_evbuffer_send(buf, fd, max, false);
+    return r < 0 ? pe_fail((int)r) : (int)r;
+}
+
+int evbuffer_write(struct evbuffer *buf, evutil_socket_t fd) {
+    return evbuffer_write_atmost(buf, fd, -1);
+}

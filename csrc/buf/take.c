@@ -1,0 +1,102 @@
+/* take.c - bytes that leave by copying or are thrown away: at the front only.
+ *
+ * A small remove from the first ring is a memcpy and two additions; the ring that
+ * it empties goes back at once. No byte is ever moved inside a buffer.
+ */
+#include "buf/inner.h"
+
+/* Drain `n` <= len bytes, and say so. */
+static void drop_front(struct evbuffer *buf, size_t n) {
+    struct pe_dead dead = {NULL, NULL};
+
+    pe_buf_consume(buf, n, &dead);
+    pe_buf_tell(buf, 0, n);
+    pe_buf_bury(&dead);
+}
+
+void pe_evbuffer_take(struct evbuffer *buf, size_t n) {
+    if (n > buf->len)
+        n = buf->len;
+    if (n > 0)
+        drop_front(buf, n);
+}
+
+int evbuffer_drain(struct evbuffer *buf, size_t len) {
+    int err;
+
+    if (len == 0 || buf->len == 0)
+        return 0;
+    err = pe_buf_may_take(buf);
+    if (err != 0)
+        return pe_fail(err);
+    pe_evbuffer_take(buf, len);
+    return 0;
+}
+
+/* Copy out up to `n` bytes from `pos`, at most the length; how many, or why not. */
+static ssize_t copy_out(struct evbuffer *buf, const struct evbuffer_ptr *pos, void *out,
+                        size_t n) {
+    struct pe_at at;
+    int err;
+
+    if (n == 0 || buf->len == 0)
+        return 0;
+    if (buf->flags & PE_BUF_FROZEN_START)
+        return -EPERM;
+    err = pe_buf_load(buf);
+    if (err != 0)
+        return err;
+    if (pos == NULL) {
+        /* Most copies end in the first span. */
+        if (n > buf->len)
+            n = buf->len;
+        if (n <= pe_seg_used(buf->first))
+            pe_seg_copy(buf->first, 0, out, n);
+        else
+            pe_buf_copy(buf, pe_buf_seek(buf, 0), out, n);
+        return (ssize_t)n;
+    }
+    if (pos->pos < 0)
+        return -EINVAL;
+    if (!pe_buf_resolve(buf, pos, &at))
+        return 0; /* past the end there is nothing */
+    if (n > buf->len - at.pos)
+        n = buf->len - at.pos;
+    pe_buf_copy(buf, at, out, n);
+    return (ssize_t)n;
+}
+
+ev_ssize_t evbuffer_copyout_from(struct evbuffer *buf, const struct evbuffer_ptr *pos,
+                                 void *data_out, size_t datlen) {
+    ssize_t n = copy_out(buf, pos, data_out, datlen);
+
+    return n < 0 ? pe_fail((int)n) : n;
+}
+
+ev_ssize_t evbuffer_copyout(struct evbuffer *buf, void *data_out, size_t datlen) {
+    ssize_t n = copy_out(buf, NULL, data_out, datlen);
+
+    return n < 0 ? pe_fail((int)n) : n;
+}
+
+size_t pe_evbuffer_copy_at(struct evbuffer *buf, size_t pos, void *out, size_t n) {
+    if (pos >= buf->len || pe_buf_load(buf) != 0)
+        return 0;
+    if (n > buf->len - pos)
+        n = buf->len - pos;
+    pe_buf_copy(buf, pe_buf_seek(buf, pos), out, n);
+    return n;
+}
+
+int evbuffer_remove(struct evbuffer *buf, void *data, size_t datlen) {
+    ssize_t n;
+
+    if (datlen > INT_MAX)
+        datlen = INT_MAX; /* what the answer can say */
+    if (buf->flags & PE_BUF_PINNED && datlen > 0 && buf->len > 0)
+        return pe_fail(pe_buf_may_take(buf));
+    n = copy_out(buf, NULL, data, datlen);
+    if (n > 0)
+        drop_front(buf, (size_t)n);
+    return n < 0 ? pe_fail((int)n) : (int)n;
+}

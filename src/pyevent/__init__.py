@@ -10,6 +10,7 @@ from pyevent import _boot  # noqa: F401  first: it makes the compiled modules im
 # isort: split
 from pyevent._core import get_version, live_allocations
 from pyevent._loop import Event, EventBase, EventConfig, backends, get_supported_methods
+from pyevent._stream import BufferEvent, Listener
 from pyevent.constants import *  # noqa: F403
 from pyevent.constants import __all__ as _constants
 from pyevent.errors import RAISE
@@ -20,9 +21,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "RAISE",
+    "BufferEvent",
     "Event",
     "EventBase",
     "EventConfig",
+    "Listener",
     "__version__",
     "backends",
     "get_supported_methods",

@@ -8,6 +8,7 @@ an override in a subclass is not seen through them.
 
 from pyevent._core import get_version
 from pyevent._loop import Event, EventBase, EventConfig, get_supported_methods
+from pyevent._stream import BufferEvent, Listener
 
 event_get_version = get_version
 event_get_supported_methods = get_supported_methods
@@ -72,4 +73,47 @@ evuser_pending = Event.get_pending
 evuser_trigger = Event.active
 event_get_signal = Event.get_fd
 
-__all__ = [name for name in globals() if name.startswith(("event_", "evtimer_", "evsignal_", "evuser_"))]
+bufferevent_socket_new = BufferEvent
+bufferevent_socket_connect = BufferEvent.socket_connect
+bufferevent_free = BufferEvent.close
+bufferevent_setcb = BufferEvent.setcb
+bufferevent_getcb = BufferEvent.getcb
+bufferevent_setfd = BufferEvent.setfd
+bufferevent_replacefd = BufferEvent.replacefd
+bufferevent_getfd = BufferEvent.getfd
+bufferevent_get_base = BufferEvent.get_base
+bufferevent_get_input = BufferEvent.get_input
+bufferevent_get_output = BufferEvent.get_output
+bufferevent_write = BufferEvent.write
+bufferevent_write_buffer = BufferEvent.write_buffer
+bufferevent_read = BufferEvent.read
+bufferevent_read_buffer = BufferEvent.read_buffer
+bufferevent_enable = BufferEvent.enable
+bufferevent_disable = BufferEvent.disable
+bufferevent_get_enabled = BufferEvent.get_enabled
+bufferevent_set_timeouts = BufferEvent.set_timeouts
+bufferevent_setwatermark = BufferEvent.setwatermark
+bufferevent_getwatermark = BufferEvent.getwatermark
+bufferevent_flush = BufferEvent.flush
+bufferevent_trigger = BufferEvent.trigger
+bufferevent_trigger_event = BufferEvent.trigger_event
+bufferevent_priority_set = BufferEvent.priority_set
+bufferevent_get_priority = BufferEvent.get_priority
+bufferevent_set_max_single_read = BufferEvent.set_max_single_read
+bufferevent_set_max_single_write = BufferEvent.set_max_single_write
+bufferevent_get_max_single_read = BufferEvent.get_max_single_read
+bufferevent_get_max_single_write = BufferEvent.get_max_single_write
+
+evconnlistener_new = Listener.new
+evconnlistener_new_bind = Listener.new_bind
+evconnlistener_free = Listener.close
+evconnlistener_enable = Listener.enable
+evconnlistener_disable = Listener.disable
+evconnlistener_get_base = Listener.get_base
+evconnlistener_get_fd = Listener.get_fd
+evconnlistener_set_cb = Listener.set_cb
+evconnlistener_set_error_cb = Listener.set_error_cb
+
+_PREFIXES = ("event_", "evtimer_", "evsignal_", "evuser_", "evbuffer_", "bufferevent_", "evconnlistener_")
+
+__all__ = [name for name in globals() if name.startswith(_PREFIXES)]

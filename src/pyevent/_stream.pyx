@@ -1,0 +1,783 @@
+# cython: language_level=3
+"""Buffered connections and listeners.
+
+A BufferEvent or Listener with callbacks is held by its base (see _loop.pyx)
+until it is closed, so that a server need not keep what it accepts. The C object
+has a borrowed pointer to the Python one; it has callbacks only while that is
+held, and is freed before that goes.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
+from libc.errno cimport errno
+from posix.time cimport timeval
+
+from pyevent._buffer cimport Buffer, buffer_orphan, buffer_view
+from pyevent._core cimport (
+    address_of,
+    bev_flags,
+    check,
+    event_flags,
+    fd_of,
+    sockaddr,
+    sockaddr_storage,
+    socklen_t,
+    to_ns,
+    to_sockaddr,
+)
+from pyevent._loop cimport (
+    Attached,
+    EventBase,
+    attach,
+    callback_failed,
+    detach,
+    hold,
+    register_kind,
+    require_base,
+    unhold,
+)
+from pyevent.c.buffer cimport evbuffer, evbuffer_get_length
+from pyevent.c.event cimport EV_READ, EV_WRITE
+from pyevent.c.stream cimport *
+
+import os
+import sys
+
+
+cdef extern from "Python.h":
+    PyObject *PyObject_Vectorcall(PyObject *callable, PyObject **args, size_t nargs,
+                                  PyObject *kwnames)
+
+
+cdef extern from "sys/socket.h":
+    int getsockname(int fd, sockaddr *address, socklen_t *size)
+
+
+cdef int FAREWELL_SECONDS = 60  # to write the rest to a peer that has said goodbye
+
+
+# --- what both kinds share ------------------------------------------------------
+
+cdef bint call(Attached self, object callback, PyObject **args, size_t n, str message) noexcept:
+    """Whether the callback went well; if not, the base's exception handler has been told."""
+    cdef PyObject *result = PyObject_Vectorcall(<PyObject *>callback, args, n, NULL)
+    if result == NULL:
+        callback_failed(self, callback, message)
+        return False
+    Py_DECREF(<object>result)
+    return True
+
+
+cdef object adopt_fd(object file, bint closes, int *fd):
+    """The descriptor of `file`: who is to be kept alive for it, or None.
+
+    With `closes` it is ours from now on: a socket object gives it up.
+    """
+    cdef object socket_module
+    fd[0] = fd_of(file)
+    if isinstance(file, int):
+        return None
+    os.set_blocking(fd[0], False)
+    if not closes:
+        return file
+    socket_module = sys.modules.get("socket")
+    if socket_module is None or not isinstance(file, socket_module.socket):
+        raise TypeError(f"closing on free takes an int or a socket, not {file!r}")
+    file.detach()
+    return None
+
+
+cdef bint overrides(object self, type base, str name):
+    return getattr(type(self), name, None) is not getattr(base, name)
+
+
+cdef object checked_callback(object callback, str what):
+    if callback is not None and not callable(callback):
+        raise TypeError(f"{what} must be callable or None, not {callback!r}")
+    return callback
+
+
+# --- connections ------------------------------------------------------------------
+
+cdef void bev_detach(Attached one) noexcept:
+    cdef BufferEvent self = <BufferEvent>one
+    cdef bufferevent *bev = self.bev
+    if bev != NULL:
+        self.bev = NULL
+        buffer_orphan(&self.input_view)
+        buffer_orphan(&self.output_view)
+        bufferevent_setcb(bev, NULL, NULL, NULL, NULL)
+        bufferevent_free(bev)
+    detach(self)
+
+
+cdef int bev_kind = register_kind(bev_detach)
+
+
+cdef void bev_data(BufferEvent self, object callback, object method, str message) noexcept:
+    cdef object user_arg = self.user_arg
+    cdef PyObject *args[2]
+    args[0] = <PyObject *>self
+    args[1] = <PyObject *>user_arg
+    if callback is not None:
+        call(self, callback, args, 2, message)
+    else:
+        call(self, method, args, 1, message)
+
+
+cdef void bev_readable(bufferevent *bev, void *arg) noexcept:
+    cdef BufferEvent self = <BufferEvent>arg
+    cdef object callback = self.readcb
+    bev_data(self, callback, None if callback is not None else type(self).on_read,
+             "exception in read callback")
+
+
+cdef void bev_written(bufferevent *bev, void *arg) noexcept:
+    cdef BufferEvent self = <BufferEvent>arg
+    cdef object callback = self.writecb
+    bev_data(self, callback, None if callback is not None else type(self).on_write,
+             "exception in write callback")
+
+
+cdef void bev_happened(bufferevent *bev, short what, void *arg) noexcept:
+    cdef BufferEvent self = <BufferEvent>arg
+    cdef object callback = self.eventcb
+    cdef object user_arg = self.user_arg
+    cdef object flags = bev_flags(what)
+    cdef PyObject *args[3]
+    args[0] = <PyObject *>self
+    args[1] = <PyObject *>flags
+    args[2] = <PyObject *>user_arg
+    if callback is not None:
+        call(self, callback, args, 3, "exception in event callback")
+    elif self.uses_methods and overrides(self, BufferEvent, "on_event"):
+        call(self, type(self).on_event, args, 2, "exception in event callback")
+    elif what & (BEV_EVENT_EOF | BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT):
+        bev_say_goodbye(self, what)
+
+
+cdef void bev_say_goodbye(BufferEvent self, int what) noexcept:
+    """Nobody looks after the end of this connection: close it, at EOF after its output."""
+    cdef timeval limit
+    if (what & (BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT)
+            or evbuffer_get_length(bufferevent_get_output(self.bev)) == 0):
+        self.close()
+        return
+    limit.tv_sec = FAREWELL_SECONDS
+    limit.tv_usec = 0
+    if bufferevent_set_timeouts(self.bev, NULL, &limit) < 0:
+        self.close()
+        return
+    bufferevent_setwatermark(self.bev, EV_WRITE, 0, 0)
+    bufferevent_setcb(self.bev, NULL, bev_said_all, bev_happened, <void *>self)
+
+
+cdef void bev_said_all(bufferevent *bev, void *arg) noexcept:
+    cdef BufferEvent self = <BufferEvent>arg
+    if evbuffer_get_length(bufferevent_get_output(bev)) == 0:
+        self.close()
+
+
+cdef int bev_require(BufferEvent self) except -1:
+    if self.bev == NULL:
+        raise RuntimeError(f"{self!r}: the connection or its base is closed, "
+                           "or it was never set up")
+    return 0
+
+
+cdef timeval *seconds_or_null(object seconds, timeval *tv) except? NULL:
+    """libevent's timeval for a time limit: NULL for none."""
+    cdef long long us
+    if seconds is None:
+        return NULL
+    us = (to_ns(seconds) + 999) // 1000
+    tv.tv_sec = us // 1_000_000
+    tv.tv_usec = us % 1_000_000
+    return tv
+
+
+cdef class BufferEvent(Attached):
+    """A connection with an input and an output buffer.
+
+    :param base: the :class:`EventBase` that serves it.
+    :param fd: an ``int`` (non-blocking), or an object with a ``fileno()``, which is made
+        non-blocking: a connected socket, a pipe, a terminal. -1 or ``None``: none yet, see
+        :meth:`connect`. With BEV_OPT_CLOSE_ON_FREE it must be an ``int`` or a socket, which
+        gives its descriptor up; else the object is kept alive.
+    :param options: ``BEV_OPT_*``.
+    :raises RuntimeError: the base is closed.
+
+    Writing is enabled, reading is not. Output goes out when the callback that wrote it
+    returns, or at the end of the loop's turn. A subclass may define ``on_read(self)``,
+    ``on_write(self)`` and ``on_event(self, what)``, which are called where :meth:`setcb`
+    was not. With callbacks the base keeps it alive until it is closed.
+    """
+
+    def __init__(self, EventBase base not None, fd=-1, int options=0):
+        cdef int number = -1
+        if self.bev != NULL:
+            raise RuntimeError(f"{self!r} is set up already")
+        require_base(base)
+        if fd is not None and not (isinstance(fd, int) and fd == -1):
+            self.file = adopt_fd(fd, options & BEV_OPT_CLOSE_ON_FREE, &number)
+        self.bev = bufferevent_socket_new(base.base, number, options)
+        if self.bev == NULL:
+            check(-1)
+        attach(self, base, bev_kind)
+        self.closes_on_failure = True
+        if type(self) is not BufferEvent:
+            self.uses_methods = True
+            bev_install(self)
+
+    def __dealloc__(self):
+        buffer_orphan(&self.input_view)
+        buffer_orphan(&self.output_view)
+        if self.bev != NULL:  # not held, so it has no callbacks
+            bufferevent_free(self.bev)
+
+    def __repr__(self):
+        cdef str name = type(self).__name__
+        if self.bev == NULL:
+            return f"<{name} closed>"
+        return (f"<{name} fd={bufferevent_getfd(self.bev)} "
+                f"input={evbuffer_get_length(bufferevent_get_input(self.bev))} "
+                f"output={evbuffer_get_length(bufferevent_get_output(self.bev))}"
+                f"{' connecting' if pe_bufferevent_connecting(self.bev) else ''}>")
+
+    def __enter__(self):
+        bev_require(self)
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
+
+    def close(self):
+        """Close it; output that is not written is lost. Closing again does nothing.
+
+        With BEV_OPT_CLOSE_ON_FREE the descriptor is closed now.
+        """
+        if self.bev != NULL:
+            bev_detach(self)
+        self.readcb = self.writecb = self.eventcb = self.user_arg = self.file = None
+
+    free = close
+
+    @property
+    def closed(self):
+        """Whether it, or its base, has been closed."""
+        return self.bev == NULL
+
+    # -- callbacks
+
+    def setcb(self, readcb=None, writecb=None, eventcb=None, arg=None):
+        """Set what is called, each with *arg* last; ``None``: nothing.
+
+        :param readcb: ``readcb(bev, arg)``: input has come, at least the low mark of it.
+        :param writecb: ``writecb(bev, arg)``: output is down to the low mark.
+        :param eventcb: ``eventcb(bev, what, arg)``: ``BEV_EVENT_*``. Without one the
+            connection is closed by itself on an error or a timeout, and on end of file
+            when its output has been written.
+        """
+        bev_require(self)
+        checked_callback(readcb, "readcb")
+        checked_callback(writecb, "writecb")
+        checked_callback(eventcb, "eventcb")
+        self.uses_methods = False
+        self.readcb = readcb
+        self.writecb = writecb
+        self.eventcb = eventcb
+        self.user_arg = arg
+        bev_install(self)
+
+    def getcb(self):
+        """``(readcb, writecb, eventcb, arg)`` as they were set."""
+        return self.readcb, self.writecb, self.eventcb, self.user_arg
+
+    def on_read(self):
+        """Called for input where :meth:`setcb` was not called; for subclasses."""
+
+    def on_write(self):
+        """Called when output has gone, where :meth:`setcb` was not called; for subclasses."""
+
+    def on_event(self, what):
+        """Called with ``BEV_EVENT_*``, where :meth:`setcb` was not called; for subclasses."""
+
+    # -- what it is made of
+
+    def get_input(self):
+        """The :class:`Buffer` of what has come: the same object while somebody has it."""
+        bev_require(self)
+        return buffer_view(bufferevent_get_input(self.bev), self, &self.input_view)
+
+    def get_output(self):
+        """The :class:`Buffer` of what is to go out."""
+        bev_require(self)
+        return buffer_view(bufferevent_get_output(self.bev), self, &self.output_view)
+
+    @property
+    def input(self):
+        """The :class:`Buffer` of what has come: the same object while somebody has it."""
+        bev_require(self)
+        return buffer_view(bufferevent_get_input(self.bev), self, &self.input_view)
+
+    @property
+    def output(self):
+        """The :class:`Buffer` of what is to go out."""
+        bev_require(self)
+        return buffer_view(bufferevent_get_output(self.bev), self, &self.output_view)
+
+    def get_base(self):
+        """Its base."""
+        return self.owner
+
+    base = property(get_base)
+
+    def getfd(self):
+        """Its descriptor; -1: none."""
+        bev_require(self)
+        return bufferevent_getfd(self.bev)
+
+    fd = property(getfd)
+
+    def fileno(self):
+        """As :attr:`fd`."""
+        return self.getfd()
+
+    def setfd(self, fd):
+        """Go on with another descriptor (-1: none); the old one stays open."""
+        bev_change_fd(self, fd, False)
+
+    def replacefd(self, fd):
+        """Go on with another descriptor (-1: none); the old one is closed."""
+        bev_change_fd(self, fd, True)
+
+    @property
+    def error(self):
+        """The :class:`OSError` of the last BEV_EVENT_ERROR; ``None``: there was none."""
+        cdef int number = pe_bufferevent_error(self.bev) if self.bev != NULL else 0
+        return OSError(number, os.strerror(number)) if number else None
+
+    # -- data
+
+    def write(self, data):
+        """Add *data*, any bytes-like object, to the output."""
+        cdef Py_buffer view
+        cdef int result
+        bev_require(self)
+        if PyBytes_CheckExact(data):
+            check(bufferevent_write(self.bev, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)))
+            return
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            bev_require(self)  # the exporter may have run code
+            check(bufferevent_write(self.bev, view.buf, view.len))
+        finally:
+            PyBuffer_Release(&view)
+
+    def write_buffer(self, Buffer buf not None):
+        """Move all of *buf* to the output without copying."""
+        bev_require(self)
+        check(bufferevent_write_buffer(self.bev, buffer_require(buf)))
+
+    def read(self, Py_ssize_t size):
+        """Take up to *size* bytes from the input."""
+        cdef size_t there
+        cdef object data
+        bev_require(self)
+        if size < 0:
+            raise ValueError(f"size must not be negative: {size}")
+        there = evbuffer_get_length(bufferevent_get_input(self.bev))
+        if <size_t>size > there:
+            size = <Py_ssize_t>there
+        data = PyBytes_FromStringAndSize(NULL, size)
+        bufferevent_read(self.bev, PyBytes_AS_STRING(data), size)
+        return data
+
+    def read_buffer(self, Buffer buf not None):
+        """Move all of the input to the end of *buf* without copying."""
+        bev_require(self)
+        check(bufferevent_read_buffer(self.bev, buffer_require(buf)))
+
+    # -- control
+
+    def connect(self, address):
+        """Connect; the event callback gets BEV_EVENT_CONNECTED or BEV_EVENT_ERROR.
+
+        :param address: ``(host, port)`` with a numeric IPv4 or IPv6 host, an IPv6
+            4-tuple, or the path of a Unix socket. ``None``: it is under way already.
+        :raises OSError: nothing was begun.
+        """
+        cdef sockaddr_storage storage
+        cdef int size
+        bev_require(self)
+        if address is None:
+            check(bufferevent_socket_connect(self.bev, NULL, 0))
+            return
+        to_sockaddr(address, &storage, &size)
+        check(bufferevent_socket_connect(self.bev, <const sockaddr *>&storage, size))
+
+    socket_connect = connect
+
+    def enable(self, int events):
+        """Switch ``EV_READ``, ``EV_WRITE`` or both on."""
+        bev_require(self)
+        check(bufferevent_enable(self.bev, <short>events))
+
+    def disable(self, int events):
+        """Switch them off."""
+        bev_require(self)
+        check(bufferevent_disable(self.bev, <short>events))
+
+    def get_enabled(self):
+        """``EV_READ`` and ``EV_WRITE`` as they are enabled."""
+        bev_require(self)
+        return event_flags(bufferevent_get_enabled(self.bev))
+
+    enabled = property(get_enabled)
+
+    def set_timeouts(self, read=None, write=None):
+        """Report BEV_EVENT_TIMEOUT when nothing was read for *read* seconds while reading
+        is enabled, or nothing written for *write* seconds while output waits."""
+        cdef timeval read_limit, write_limit
+        bev_require(self)
+        check(bufferevent_set_timeouts(self.bev, seconds_or_null(read, &read_limit),
+                                       seconds_or_null(write, &write_limit)))
+
+    def setwatermark(self, int events, size_t lowmark, size_t highmark=0):
+        """Set the marks of ``EV_READ``, ``EV_WRITE`` or both, in bytes.
+
+        Reading: the read callback runs from *lowmark* on, and reading pauses at *highmark*
+        (0: no limit). Writing: the write callback runs at *lowmark* or less.
+        """
+        bev_require(self)
+        bufferevent_setwatermark(self.bev, <short>events, lowmark, highmark)
+
+    def getwatermark(self, int events):
+        """``(lowmark, highmark)`` of ``EV_READ`` or of ``EV_WRITE``."""
+        cdef size_t low, high
+        bev_require(self)
+        if bufferevent_getwatermark(self.bev, <short>events, &low, &high) < 0:
+            raise ValueError(f"getwatermark() takes EV_READ or EV_WRITE, not {events!r}")
+        return low, high
+
+    def flush(self, int iotype, int mode=0):
+        """Pass on what filters keep; on a socket output is on its way anyhow. Returns 0."""
+        bev_require(self)
+        return check(bufferevent_flush(self.bev, <short>iotype, <bufferevent_flush_mode>mode))
+
+    def trigger(self, int iotype, int options=0):
+        """Run the read callback (EV_READ), the write callback (EV_WRITE) or both now."""
+        bev_require(self)
+        bufferevent_trigger(self.bev, <short>iotype, options)
+
+    def trigger_event(self, int what, int options=0):
+        """Run the event callback with *what* now."""
+        bev_require(self)
+        bufferevent_trigger_event(self.bev, <short>what, options)
+
+    def priority_set(self, int priority):
+        """Set the priority of its callbacks; 0 is the most urgent."""
+        bev_require(self)
+        if bufferevent_priority_set(self.bev, priority) < 0:
+            raise ValueError(f"{self!r}: its base has no priority {priority}")
+
+    def get_priority(self):
+        """The priority of its callbacks."""
+        bev_require(self)
+        return bufferevent_get_priority(self.bev)
+
+    @property
+    def priority(self):
+        """The priority of its callbacks; 0 is the most urgent."""
+        return self.get_priority()
+
+    @priority.setter
+    def priority(self, int priority):
+        self.priority_set(priority)
+
+    def set_max_single_read(self, size_t size):
+        """Read at most so many bytes at a time; 0: the default."""
+        bev_require(self)
+        check(bufferevent_set_max_single_read(self.bev, size))
+
+    def set_max_single_write(self, size_t size):
+        """Write at most so many bytes at a time; 0: the default."""
+        bev_require(self)
+        check(bufferevent_set_max_single_write(self.bev, size))
+
+    def get_max_single_read(self):
+        """What :meth:`set_max_single_read` has set; 16384 before."""
+        bev_require(self)
+        return bufferevent_get_max_single_read(self.bev)
+
+    def get_max_single_write(self):
+        """What :meth:`set_max_single_write` has set; 16384 before."""
+        bev_require(self)
+        return bufferevent_get_max_single_write(self.bev)
+
+
+cdef int bev_install(BufferEvent self) except -1:
+    """Have C call what there is to call; with something to call the base holds `self`."""
+    cdef bint reads = self.readcb is not None
+    cdef bint writes = self.writecb is not None
+    cdef bint minds = self.eventcb is not None
+    cdef bufferevent_data_cb readable = NULL
+    cdef bufferevent_data_cb written = NULL
+    if self.uses_methods:
+        reads = overrides(self, BufferEvent, "on_read")
+        writes = overrides(self, BufferEvent, "on_write")
+        minds = overrides(self, BufferEvent, "on_event")
+    if reads:
+        readable = bev_readable
+    if writes:
+        written = bev_written
+    if reads or writes or minds:
+        bufferevent_setcb(self.bev, readable, written, bev_happened, <void *>self)
+        hold(self)
+    else:
+        bufferevent_setcb(self.bev, NULL, NULL, NULL, NULL)
+        unhold(self)
+    return 0
+
+
+cdef int bev_change_fd(BufferEvent self, object fd, bint closes_old) except -1:
+    cdef int number = -1
+    cdef object file = None
+    bev_require(self)
+    if fd is not None and not (isinstance(fd, int) and fd == -1):
+        file = adopt_fd(fd, False, &number)
+    check(bufferevent_replacefd(self.bev, number) if closes_old
+          else bufferevent_setfd(self.bev, number))
+    self.file = file
+    return 0
+
+
+cdef evbuffer *buffer_require(Buffer buf) except NULL:
+    if buf.buf == NULL:
+        raise ValueError(f"{buf!r} is closed")
+    return buf.buf
+
+
+# --- listeners ------------------------------------------------------------------------
+
+cdef void listener_detach(Attached one) noexcept:
+    cdef Listener self = <Listener>one
+    cdef evconnlistener *lev = self.lev
+    if lev != NULL:
+        self.lev = NULL
+        evconnlistener_free(lev)
+    detach(self)
+
+
+cdef int listener_kind = register_kind(listener_detach)
+
+
+cdef void listener_accepted(evconnlistener *lev, int fd, sockaddr *address, int size,
+                            void *arg) noexcept:
+    cdef Listener self = <Listener>arg
+    cdef object callback = self.callback
+    cdef object user_arg = self.user_arg
+    cdef object number = fd
+    cdef object peer
+    cdef PyObject *args[4]
+    try:
+        peer = address_of(address, size)
+    except BaseException:
+        peer = None  # no memory to name it
+    args[0] = <PyObject *>self
+    args[1] = <PyObject *>number
+    args[2] = <PyObject *>peer
+    args[3] = <PyObject *>user_arg
+    if callback is not None:
+        if not call(self, callback, args, 4, "exception in listener callback"):
+            pe_close(fd)
+    elif not call(self, type(self).on_accept, args, 3, "exception in on_accept"):
+        pe_close(fd)
+
+
+cdef void listener_failed(evconnlistener *lev, void *arg) noexcept:
+    cdef Listener self = <Listener>arg
+    cdef object callback = self.errorcb
+    cdef object user_arg = self.user_arg
+    cdef object error = OSError(errno, os.strerror(errno))
+    cdef PyObject *args[3]
+    args[0] = <PyObject *>self
+    args[1] = <PyObject *>error
+    args[2] = <PyObject *>user_arg
+    if callback is not None:
+        call(self, callback, args, 3, "exception in listener error callback")
+
+
+cdef int listener_require(Listener self) except -1:
+    if self.lev == NULL:
+        raise RuntimeError(f"{self!r}: the listener or its base is closed, "
+                           "or it was never set up")
+    return 0
+
+
+cdef bint is_address(object address):
+    return isinstance(address, (tuple, str, bytes, os.PathLike))
+
+
+cdef class Listener(Attached):
+    """Accepts connections and calls ``callback(listener, fd, address, arg)`` for each.
+
+    :param base: the :class:`EventBase` that serves it.
+    :param address: ``(host, port)`` with a numeric host (port 0: any, see
+        :attr:`address`), an IPv6 4-tuple, or the path of a Unix socket, to bind a new
+        socket to; or a bound socket: an ``int`` or an object with a ``fileno()``.
+    :param callback: gets the new descriptor, which is its to close, and the peer's
+        address as the socket module gives it. If it fails the descriptor is closed.
+    :param arg: passed on to it.
+    :param flags: ``LEV_OPT_*``; by default close on free and exec, and reuseable where
+        it binds an IP address.
+    :param backlog: for listen(2); negative: 128; 0: the socket listens already.
+    :raises OSError: the address cannot be bound.
+    :raises RuntimeError: the base is closed.
+
+    A subclass may define ``on_accept(self, fd, address)``, called where no callback is
+    set. With either the base keeps it alive until it is closed.
+    """
+
+    def __init__(self, EventBase base not None, address, callback=None, arg=None, *,
+                 flags=None, int backlog=-1):
+        cdef sockaddr_storage storage
+        cdef int size, fd
+        cdef unsigned bits
+        if self.lev != NULL:
+            raise RuntimeError(f"{self!r} is set up already")
+        require_base(base)
+        checked_callback(callback, "callback")
+        self.callback = callback
+        self.user_arg = arg
+        if is_address(address):
+            to_sockaddr(address, &storage, &size)
+            bits = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC
+            if isinstance(address, tuple):
+                bits |= LEV_OPT_REUSEABLE
+            bits = bits if flags is None else flags
+            self.lev = evconnlistener_new_bind(base.base, NULL, <void *>self, bits, backlog,
+                                               <const sockaddr *>&storage, size)
+        else:
+            bits = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC if flags is None else flags
+            self.file = adopt_fd(address, bits & LEV_OPT_CLOSE_ON_FREE, &fd)
+            self.lev = evconnlistener_new(base.base, NULL, <void *>self, bits, backlog, fd)
+        if self.lev == NULL:
+            raise OSError(errno, f"{os.strerror(errno)}: listening on {address!r}")
+        attach(self, base, listener_kind)
+        listener_install(self)
+
+    @classmethod
+    def new(cls, EventBase base not None, callback, arg, int flags, int backlog, fd):
+        """On a bound socket, with the arguments in C's order."""
+        return cls(base, fd, callback, arg, flags=flags, backlog=backlog)
+
+    @classmethod
+    def new_bind(cls, EventBase base not None, callback, arg, int flags, int backlog, address):
+        """On a new socket, with the arguments in C's order."""
+        if not is_address(address):
+            raise TypeError(f"an address is (host, port) or a path, not {address!r}")
+        return cls(base, address, callback, arg, flags=flags, backlog=backlog)
+
+    def __dealloc__(self):
+        if self.lev != NULL:  # not held, so it has no callback
+            evconnlistener_free(self.lev)
+
+    def __repr__(self):
+        cdef str name = type(self).__name__
+        if self.lev == NULL:
+            return f"<{name} closed>"
+        return f"<{name} fd={evconnlistener_get_fd(self.lev)}>"
+
+    def __enter__(self):
+        listener_require(self)
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
+
+    def close(self):
+        """Accept no more; closes the socket unless the flags leave it open."""
+        if self.lev != NULL:
+            listener_detach(self)
+        self.callback = self.errorcb = self.user_arg = self.file = None
+
+    free = close
+
+    @property
+    def closed(self):
+        """Whether it, or its base, has been closed."""
+        return self.lev == NULL
+
+    def on_accept(self, fd, address):
+        """Called for each connection where no callback is set; for subclasses."""
+
+    def set_cb(self, callback, arg=None):
+        """Replace the callback; ``None``: connections wait in the kernel."""
+        listener_require(self)
+        self.callback = checked_callback(callback, "callback")
+        self.user_arg = arg
+        listener_install(self)
+
+    def set_error_cb(self, callback):
+        """Call ``callback(listener, error, arg)`` with an OSError when accepting fails.
+
+        Out of descriptors (EMFILE, ENFILE) it rests and tries again by itself. Without
+        a callback the failure is logged.
+        """
+        listener_require(self)
+        self.errorcb = checked_callback(callback, "callback")
+        if callback is not None:
+            evconnlistener_set_error_cb(self.lev, listener_failed)
+        else:
+            evconnlistener_set_error_cb(self.lev, NULL)
+
+    def enable(self):
+        """Accept."""
+        listener_require(self)
+        check(evconnlistener_enable(self.lev))
+
+    def disable(self):
+        """Let connections wait in the kernel."""
+        listener_require(self)
+        check(evconnlistener_disable(self.lev))
+
+    def get_fd(self):
+        """The listening descriptor."""
+        listener_require(self)
+        return evconnlistener_get_fd(self.lev)
+
+    fd = property(get_fd)
+
+    def fileno(self):
+        """As :attr:`fd`."""
+        return self.get_fd()
+
+    def get_base(self):
+        """Its base."""
+        return self.owner
+
+    base = property(get_base)
+
+    @property
+    def address(self):
+        """What it is bound to: a tuple with the real port, or a path."""
+        cdef sockaddr_storage storage
+        cdef socklen_t size = sizeof(storage)
+        listener_require(self)
+        check(getsockname(evconnlistener_get_fd(self.lev), <sockaddr *>&storage, &size))
+        return address_of(<const sockaddr *>&storage, <int>size)
+
+
+cdef int listener_install(Listener self) except -1:
+    """With something to call, connections are accepted and the base holds `self`."""
+    if self.callback is not None or overrides(self, Listener, "on_accept"):
+        evconnlistener_set_cb(self.lev, listener_accepted, <void *>self)
+        hold(self)
+    else:
+        evconnlistener_set_cb(self.lev, NULL, <void *>self)
+        unhold(self)
+    return 0

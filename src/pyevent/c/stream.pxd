@@ -1,0 +1,82 @@
+# event2/bufferevent.h, event2/listener.h and what the Python face needs beside them.
+
+from libc.stdint cimport int64_t
+from posix.time cimport timeval
+
+from pyevent._core cimport sockaddr
+from pyevent.c.buffer cimport evbuffer
+from pyevent.c.event cimport event_base
+
+
+cdef extern from "event2/bufferevent.h":
+    cdef struct bufferevent:
+        pass
+    ctypedef void (*bufferevent_data_cb)(bufferevent *bev, void *ctx) noexcept
+    ctypedef void (*bufferevent_event_cb)(bufferevent *bev, short what, void *ctx) noexcept
+    ctypedef enum bufferevent_flush_mode "enum bufferevent_flush_mode":
+        pass
+
+    int BEV_EVENT_READING, BEV_EVENT_WRITING, BEV_EVENT_EOF, BEV_EVENT_ERROR
+    int BEV_EVENT_TIMEOUT, BEV_EVENT_CONNECTED
+    int BEV_OPT_CLOSE_ON_FREE
+
+    bufferevent *bufferevent_socket_new(event_base *base, int fd, int options)
+    int bufferevent_socket_connect(bufferevent *bev, const sockaddr *addr, int socklen)
+    void bufferevent_free(bufferevent *bev)
+    void bufferevent_setcb(bufferevent *bev, bufferevent_data_cb readcb,
+                           bufferevent_data_cb writecb, bufferevent_event_cb eventcb, void *arg)
+    int bufferevent_setfd(bufferevent *bev, int fd)
+    int bufferevent_replacefd(bufferevent *bev, int fd)
+    int bufferevent_getfd(bufferevent *bev)
+    int bufferevent_priority_set(bufferevent *bev, int pri)
+    int bufferevent_get_priority(const bufferevent *bev)
+    evbuffer *bufferevent_get_input(bufferevent *bev)
+    evbuffer *bufferevent_get_output(bufferevent *bev)
+    int bufferevent_write(bufferevent *bev, const void *data, size_t size)
+    int bufferevent_write_buffer(bufferevent *bev, evbuffer *buf)
+    size_t bufferevent_read(bufferevent *bev, void *data, size_t size)
+    int bufferevent_read_buffer(bufferevent *bev, evbuffer *buf)
+    int bufferevent_enable(bufferevent *bev, short events)
+    int bufferevent_disable(bufferevent *bev, short events)
+    short bufferevent_get_enabled(bufferevent *bev)
+    int bufferevent_set_timeouts(bufferevent *bev, const timeval *read, const timeval *write)
+    void bufferevent_setwatermark(bufferevent *bev, short events, size_t low, size_t high)
+    int bufferevent_getwatermark(bufferevent *bev, short events, size_t *low, size_t *high)
+    int bufferevent_flush(bufferevent *bev, short iotype, bufferevent_flush_mode mode)
+    void bufferevent_trigger(bufferevent *bev, short iotype, int options)
+    void bufferevent_trigger_event(bufferevent *bev, short what, int options)
+    int bufferevent_set_max_single_read(bufferevent *bev, size_t size)
+    int bufferevent_set_max_single_write(bufferevent *bev, size_t size)
+    Py_ssize_t bufferevent_get_max_single_read(bufferevent *bev)
+    Py_ssize_t bufferevent_get_max_single_write(bufferevent *bev)
+
+
+cdef extern from "stream/bufferevent.h":
+    int pe_bufferevent_error(const bufferevent *bev)
+    bint pe_bufferevent_connecting(const bufferevent *bev)
+
+
+cdef extern from "event2/listener.h":
+    cdef struct evconnlistener:
+        pass
+    ctypedef void (*evconnlistener_cb)(evconnlistener *lev, int fd, sockaddr *addr, int socklen,
+                                       void *arg) noexcept
+    ctypedef void (*evconnlistener_errorcb)(evconnlistener *lev, void *arg) noexcept
+
+    unsigned LEV_OPT_CLOSE_ON_FREE, LEV_OPT_CLOSE_ON_EXEC, LEV_OPT_REUSEABLE
+
+    evconnlistener *evconnlistener_new(event_base *base, evconnlistener_cb cb, void *arg,
+                                       unsigned flags, int backlog, int fd)
+    evconnlistener *evconnlistener_new_bind(event_base *base, evconnlistener_cb cb, void *arg,
+                                            unsigned flags, int backlog, const sockaddr *sa,
+                                            int socklen)
+    void evconnlistener_free(evconnlistener *lev)
+    int evconnlistener_enable(evconnlistener *lev)
+    int evconnlistener_disable(evconnlistener *lev)
+    int evconnlistener_get_fd(evconnlistener *lev)
+    void evconnlistener_set_cb(evconnlistener *lev, evconnlistener_cb cb, void *arg)
+    void evconnlistener_set_error_cb(evconnlistener *lev, evconnlistener_errorcb cb)
+
+
+cdef extern from "base/sock.h":
+    int pe_close(int fd)

@@ -96,6 +96,10 @@ void pe_flush_cancel(struct event_base *base, struct pe_flush *item);
 /* event_add with a timeout in ns; negative: none. 0 or -errno. */
 int pe_event_add_ns(struct event *ev, int64_t timeout_ns);
 
+/* Whether its callback is running and will be called again right after, for
+ * further signals: until then the event must not be freed without event_del. */
+bool pe_event_has_calls(const struct event *ev);
+
 /* --- the base ----------------------------------------------------------- */
 
 /* Something that a layer above keeps per base (a pool of segments ...). `key`

@@ -253,6 +253,10 @@ static void run_signal(struct event_base *base, struct event *ev) {
     }
 }
 
+bool pe_event_has_calls(const struct event *ev) {
+    return ev->base->running_task == &ev->io.task && ev->base->calls_left > 0;
+}
+
 static void event_run(struct event_base *base, struct pe_task *task) {
     struct event *ev = pe_container(task, struct event, io.task);
 

@@ -18,7 +18,7 @@ only. Any call out of the core may run any other thread, or re-enter.
 
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, Py_XINCREF
 from libc.errno cimport errno
 from libc.stdint cimport int64_t
 from posix.time cimport timeval
@@ -45,6 +45,8 @@ cdef extern from "Python.h":
                                   PyObject *kwnames)
     int PyErr_ResourceWarning(PyObject *source, Py_ssize_t stack_level, const char *format,
                               ...) except -1
+    Py_ssize_t Py_REFCNT(PyObject *op)
+    void Py_SET_REFCNT(PyObject *op, Py_ssize_t n)
 
 
 cdef enum:
@@ -62,8 +64,8 @@ cdef int kinds = 0
 cdef Py_ssize_t link_offset
 
 
-cdef inline Attached attached_of(pe_link *link):
-    return <Attached><PyObject *>(<char *>link - link_offset)
+cdef inline PyObject *attached_of(pe_link *link) noexcept:
+    return <PyObject *>(<char *>link - link_offset)
 
 
 cdef int register_kind(detach_fn detach_one) except -1:
@@ -517,22 +519,37 @@ cdef class EventBase:
 
 cdef void take_apart(EventBase self) noexcept:
     """Close all objects of a base in a loop, not one by the other, and then the base."""
-    cdef Attached one
     cdef event_base *base = self.base
     if base == NULL or pe_base_is_running(base):
         return  # a running base is never freed: its thread may be asleep for good
     while not pe_list_empty(&self.held) or not pe_list_empty(&self.loose):
         if not pe_list_empty(&self.held):
-            one = attached_of(self.held.next)
+            take_out(attached_of(self.held.next))
         else:
-            one = attached_of(self.loose.next)
-        detachers[one.kind](one)
-        detach(one)
-        one = None
+            take_out(attached_of(self.loose.next))
         if self.base == NULL:
             return  # a finalizer has closed it meanwhile
     self.base = NULL
     event_base_free(base)
+
+
+cdef void take_out(PyObject *op) noexcept:
+    """Close one object of a base, which may be in the middle of its deallocation.
+
+    Then a member's finalizer (or a weakref's callback) has led here, the count of
+    references is 0, and it must not come back to 0 in here.
+    """
+    cdef bint is_dying = Py_REFCNT(op) == 0
+    if is_dying:
+        Py_SET_REFCNT(op, 1)
+    else:
+        Py_XINCREF(op)
+    detachers[(<Attached>op).kind](<Attached>op)
+    detach(<Attached>op)
+    if is_dying:
+        Py_SET_REFCNT(op, 0)
+    else:
+        Py_XDECREF(op)
 
 
 # A base owns a reference to each object in `held`: the collector must see them.
@@ -548,7 +565,7 @@ cdef int traverse(PyObject *op, visit_fn visit, void *arg) noexcept:
     head = held_head(op)
     at = head.next
     while at != NULL and at != head:
-        result = visit(<PyObject *>(<char *>at - link_offset), arg)
+        result = visit(attached_of(at), arg)
         if result:
             return result
         at = at.next
@@ -689,8 +706,8 @@ event_kind = register_kind(event_detach)
 
 
 cdef void event_settle(Event self) noexcept:
-    """Held as long as it is pending or active."""
-    if self.is_open and event_pending(&self.ev, EV_ALL, NULL):
+    """Held as long as it is pending, active, or about to be called once more."""
+    if self.is_open and (event_pending(&self.ev, EV_ALL, NULL) or pe_event_has_calls(&self.ev)):
         hold(self)
     else:
         unhold(self)
@@ -757,8 +774,6 @@ cdef class Event(Attached):
 
     def __init__(self, EventBase base not None, fd, int what, callback, arg=None):
         cdef int number = -1
-        if self.is_open:
-            raise RuntimeError(f"{self!r} is set up already")
         if what & ~EV_ALL:
             raise ValueError(f"unknown event flags in {what:#x}")
         if what & EV_SIGNAL and what & EV_IO:
@@ -769,6 +784,8 @@ cdef class Event(Attached):
             number = fd_of(fd)
         if number < 0 and what & (EV_IO | EV_SIGNAL):
             raise ValueError(f"an event for {event_flags(what)!r} needs a descriptor, not {fd!r}")
+        if self.is_open:  # asked only now: fileno() may have done anything
+            raise RuntimeError(f"{self!r} is set up already")
         attach(self, base, event_kind)
         check(event_assign(&self.ev, base.base, number, what, event_called, <void *>self))
         self.callback_ = callback

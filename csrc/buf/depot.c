@@ -10,23 +10,29 @@
 #include "buf/seg.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
+
+#define SLOTTED_CLASSES (PE_CLASS_FIRST_RING + 3) /* up to 16 KiB */
+#define SLOTS 4
+
+static _Atomic(struct pe_seg *) slots[SLOTTED_CLASSES][SLOTS];
+static atomic_long n_buffers;
 
 /* Under AddressSanitizer every segment is a block of its own, so that the use of
  * one that was given back is seen. */
+static inline bool has_slots(unsigned size_class) {
 #if defined(__SANITIZE_ADDRESS__)
-#define SLOTTED_CLASSES 0
+    (void)size_class;
+    return false;
 #else
-#define SLOTTED_CLASSES (PE_CLASS_FIRST_RING + 3) /* up to 16 KiB */
+    return size_class < SLOTTED_CLASSES;
 #endif
-#define SLOTS 4
-
-static _Atomic(struct pe_seg *) slots[SLOTTED_CLASSES + 1][SLOTS];
-static atomic_long n_buffers;
+}
 
 struct pe_seg *pe_depot_take(unsigned size_class) {
     struct pe_seg *seg;
 
-    if (size_class < SLOTTED_CLASSES) {
+    if (has_slots(size_class)) {
         for (int i = 0; i < SLOTS; i++) {
             if (atomic_load_explicit(&slots[size_class][i], memory_order_relaxed) == NULL)
                 continue;
@@ -47,7 +53,7 @@ struct pe_seg *pe_depot_take(unsigned size_class) {
 void pe_depot_give(struct pe_seg *seg) {
     unsigned size_class = seg->size_class;
 
-    if (size_class < SLOTTED_CLASSES &&
+    if (has_slots(size_class) &&
         atomic_load_explicit(&n_buffers, memory_order_relaxed) > 0) {
         for (int i = 0; i < SLOTS; i++) {
             struct pe_seg *empty = NULL;

@@ -158,12 +158,12 @@ int evbuffer_remove_buffer(struct evbuffer *src, struct evbuffer *dst, size_t da
 
     if (n > INT_MAX)
         n = INT_MAX; /* what the answer can say */
-    if (n == 0 || src == dst)
+    if (datlen == 0 || src == dst)
         return 0;
     err = pe_buf_may_add(dst);
     if (err == 0)
         err = pe_buf_may_take(src);
-    if (err == 0)
+    if (err == 0 && n > 0)
         err = move_and_tell(dst, src, n);
     return err != 0 ? pe_fail(err) : (int)n;
 }

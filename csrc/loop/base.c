@@ -145,7 +145,7 @@ int event_base_priority_init(struct event_base *base, int n) {
     int err;
 
     if (n < 1 || n >= EVENT_MAX_PRIORITIES || base->active_count != 0 ||
-        !pe_list_empty(&base->later) || base->running_task != NULL)
+        !pe_list_empty(&base->later) || base->running_pri < base->queue_count)
         return pe_fail(-EINVAL);
     if (n == base->queue_count)
         return 0;

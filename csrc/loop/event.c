@@ -44,6 +44,8 @@ int event_assign(struct event *ev, struct event_base *base, evutil_socket_t fd, 
                  event_callback_fn cb, void *arg) {
     if (base == NULL || ((what & EV_SIGNAL) && (what & EVENT_IO)))
         return pe_fail(-EINVAL);
+    if (base->running_event == ev)
+        base->calls_left = 0; /* in its own callback: what remains was for the old one */
     pe_io_init(&ev->io, fd, event_run, base->queue_count / 2);
     ev->io.task.state = EVLIST_INIT;
     pe_timer_init(&ev->timer, event_fire);
@@ -118,8 +120,10 @@ static void start_timer(struct event_base *base, struct event *ev, int64_t due_n
 }
 
 static void deactivate(struct event_base *base, struct event *ev) {
-    if (base->running_task == &ev->io.task)
-        base->calls_left = 0; /* signals that are being delivered */
+    if (ev->io.task.state & EVLIST_SIGNAL) {
+        ev->io.task.state &= (uint8_t)~EVLIST_SIGNAL;
+        base->calls_left = 0;
+    }
     pe_task_cancel(base, &ev->io.task);
 }
 
@@ -151,7 +155,7 @@ int event_add(struct event *ev, const struct timeval *timeout) {
     if (timeout != NULL) {
         ns = pe_ns_from_timeval(timeout);
         if (ns < 0)
-            return pe_fail((int)ns);
+            ns = 0; /* what is left until a time that has passed */
     }
     err = pe_event_add_ns(ev, ns);
     return err < 0 ? pe_fail(err) : 0;
@@ -160,6 +164,7 @@ int event_add(struct event *ev, const struct timeval *timeout) {
 void pe_event_forget(struct event *ev) {
     deactivate(ev->base, ev);
     stop_timer(ev->base, ev);
+    ev->interval_ns = 0;
     extract(ev->base, ev);
 }
 
@@ -192,6 +197,8 @@ static void event_fire(struct event_base *base, struct pe_timer *timer) {
     struct event *ev = pe_container(timer, struct event, timer);
 
     ev->io.task.state &= (uint8_t)~EVLIST_TIMEOUT;
+    if (!pe_task_is_queued(&ev->io.task))
+        ev->calls = 0; /* no signal yet */
     pe_task_activate(base, &ev->io.task, EV_TIMEOUT);
 }
 
@@ -235,26 +242,31 @@ static void rearm(struct event_base *base, struct event *ev) {
         ev->io.task.state |= EVLIST_TIMEOUT;
 }
 
-/* One call for each signal caught, until the event is deleted. */
-static void run_signal(struct event_base *base, struct event *ev) {
+/* One call for each signal caught, until the event is deleted: that, and only
+ * that, clears EVLIST_SIGNAL and `calls_left` together. In the last call, after
+ * which nothing of the event is touched, the bit is off. */
+static void run_signal(struct event_base *base, struct event *ev, short what) {
     event_callback_fn callback = ev->callback;
     evutil_socket_t fd = ev->io.task.fd;
     void *arg = ev->arg;
 
-    base->calls_left = ev->calls;
+    base->calls_left = ev->calls > 0 ? ev->calls : 1;
     while (base->calls_left > 0) {
-        base->calls_left--;
-        callback(fd, EV_SIGNAL, arg); /* may free ev, which leaves no call */
+        if (--base->calls_left > 0)
+            ev->io.task.state |= EVLIST_SIGNAL;
+        else
+            ev->io.task.state &= (uint8_t)~EVLIST_SIGNAL;
+        callback(fd, what, arg);
         if (base->calls_left > 0 && base->wants_break) {
-            ev->calls = (short)base->calls_left; /* the rest stays due */
-            pe_task_activate(base, &ev->io.task, EV_SIGNAL);
+            ev->io.task.state &= (uint8_t)~EVLIST_SIGNAL;
+            activate_calls(base, ev, what, (short)base->calls_left); /* stays due */
             return;
         }
     }
 }
 
 bool pe_event_has_calls(const struct event *ev) {
-    return ev->base->running_task == &ev->io.task && ev->base->calls_left > 0;
+    return (ev->io.task.state & EVLIST_SIGNAL) != 0;
 }
 
 static void event_run(struct event_base *base, struct pe_task *task) {
@@ -266,14 +278,15 @@ static void event_run(struct event_base *base, struct pe_task *task) {
         (void)event_del(ev);
     if (ev->callback == NULL)
         return;
-    if ((ev->events & EV_SIGNAL) && (task->res & EV_SIGNAL))
-        run_signal(base, ev);
+    base->running_event = ev;
+    if (ev->events & EV_SIGNAL)
+        run_signal(base, ev, task->res);
     else
         ev->callback(task->fd, task->res, ev->arg);
 }
 
 struct event *event_base_get_running_event(struct event_base *base) {
-    return base->running_task != NULL ? pe_event_of_task(base->running_task) : NULL;
+    return base->running_event;
 }
 
 /* --- once ------------------------------------------------------------------- */
@@ -290,6 +303,7 @@ static void once_run(evutil_socket_t fd, short what, void *arg) {
     event_callback_fn callback = once->callback;
     void *user_arg = once->arg;
 
+    once->ev.base->running_event = NULL; /* no event of the user's */
     pe_list_remove(&once->link);
     pe_free(PE_MEM_EVENT, once);
     callback(fd, what, user_arg);
@@ -325,8 +339,12 @@ int event_base_once(struct event_base *base, evutil_socket_t fd, short what, eve
 void pe_event_free_once(struct event_base *base) {
     struct pe_link *link;
 
-    while ((link = pe_list_pop_front(&base->once)) != NULL)
-        pe_free(PE_MEM_EVENT, pe_container(link, struct once, link));
+    while ((link = pe_list_pop_front(&base->once)) != NULL) {
+        struct once *once = pe_container(link, struct once, link);
+
+        pe_event_forget(&once->ev); /* it may be active */
+        pe_free(PE_MEM_EVENT, once);
+    }
 }
 
 /* --- asking ----------------------------------------------------------------- */

@@ -67,7 +67,7 @@ static void let_go(struct event_base *base) {
         /* The thread that ran it is not here. */
         base->is_running = false;
         base->is_waiting = false;
-        base->running_task = NULL;
+        base->running_event = NULL;
         base->running_pri = base->queue_count;
     }
 }

@@ -50,7 +50,7 @@ struct event_base {
     int queue_count;
     int active_count; /* in all queues together */
     int running_pri;  /* of the queue being run; queue_count while none is */
-    struct pe_task *running_task;
+    struct event *running_event; /* its address only: its callback may free it */
     int calls_left; /* of a signal event that runs: calls still to make */
     struct pe_link later; /* become active at the start of the next turn */
     struct pe_link flush;
@@ -157,6 +157,13 @@ void pe_event_free_once(struct event_base *base);
 
 static inline int pe_base_added_count(const struct event_base *base) {
     return base->io_count + base->signal_count + (int)pe_heap_count(&base->timers);
+}
+
+/* Something that was waited for is not any more: another thread may have taken
+ * away the last, and then the loop is to end. */
+static inline void pe_base_note_removed(struct event_base *base) {
+    if (base->is_waiting && pe_base_added_count(base) == 0)
+        pe_base_wake(base);
 }
 
 static inline void pe_base_note_added(struct event_base *base) {

@@ -205,8 +205,10 @@ static int join(struct event_base *base, struct pe_fdslot *slot, struct pe_io *i
 
 static void leave(struct event_base *base, struct pe_io *io) {
     pe_list_remove(&io->chain);
-    if (!(io->task.state & EVLIST_INTERNAL))
+    if (!(io->task.state & EVLIST_INTERNAL)) {
         base->io_count--;
+        pe_base_note_removed(base);
+    }
 }
 
 void pe_io_init(struct pe_io *io, int fd, void (*run)(struct event_base *, struct pe_task *),

@@ -185,6 +185,7 @@ void pe_signal_del(struct event_base *base, struct event *ev) {
 
     pe_list_remove(&ev->io.chain);
     base->signal_count--;
+    pe_base_note_removed(base);
     if (pe_list_empty(&s->events[signo]))
         unwatch(s, signo);
 }

@@ -140,9 +140,8 @@ static int run_queue(struct event_base *base, struct pe_queue *queue, bool is_li
         pe_task_cancel(base, task);
         if (!(task->state & EVLIST_INTERNAL))
             ran++;
-        base->running_task = task;
         task->run(base, task); /* which may free it */
-        base->running_task = NULL;
+        base->running_event = NULL;
         if (base->wants_break || base->wants_continue || ran >= limit)
             break;
         if (end != INT64_MAX && pe_clock_now() >= end)

@@ -38,7 +38,10 @@ int pe_timer_set(struct event_base *base, struct pe_timer *timer, int64_t due_ns
 }
 
 void pe_timer_cancel(struct event_base *base, struct pe_timer *timer) {
+    if (!pe_heap_has(&timer->node))
+        return;
     pe_heap_remove(&base->timers, &timer->node);
+    pe_base_note_removed(base);
 }
 
 void pe_timers_run_due(struct event_base *base) {

@@ -201,9 +201,10 @@ void *event_self_cbarg(void);
 /* Delete, then free memory of event_new; also inside its own callback. */
 void event_free(struct event *ev);
 
-/* Wait for the event, at most `timeout`. Again on a pending event: NULL
- * leaves its timeout, another replaces it. On failure nothing has changed:
- * EBADF or EPERM (regular file under epoll) from the kernel, EINVAL, ENOMEM. */
+/* Wait for the event, at most `timeout`; a negative one is 0, the next turn.
+ * Again on a pending event: NULL leaves its timeout, another replaces it. On
+ * failure nothing has changed: EBADF or EPERM (regular file under epoll) from
+ * the kernel, EINVAL, ENOMEM. */
 int event_add(struct event *ev, const struct timeval *timeout);
 
 /* No longer wait for it, and do not run it if it was active. Never blocks:
@@ -228,7 +229,8 @@ int event_base_once(struct event_base *base, evutil_socket_t fd, short what, eve
  * among them, *tv (if not NULL) gets the time of day when it will run out. */
 int event_pending(const struct event *ev, short what, struct timeval *tv);
 
-/* The event whose callback runs now, or NULL. */
+/* The event whose callback runs now, or NULL: none runs, or one of
+ * event_base_once. Its callback may have freed it meanwhile. */
 struct event *event_base_get_running_event(struct event_base *base);
 
 /* Whether event_new or event_assign was called on this memory, given that it

@@ -24,7 +24,7 @@ typedef void (*event_callback_fn)(evutil_socket_t, short, void *);
 /* State bits of a struct pe_task (and so of an event). */
 #define EVLIST_TIMEOUT      0x01 /* its timer runs */
 #define EVLIST_INSERTED     0x02 /* waits for an fd or a signal */
-#define EVLIST_SIGNAL       0x04 /* unused */
+#define EVLIST_SIGNAL       0x04 /* called for a signal, with more calls to come */
 #define EVLIST_ACTIVE       0x08 /* its callback is due in this turn */
 #define EVLIST_INTERNAL     0x10 /* does not keep the loop alive */
 #define EVLIST_ACTIVE_LATER 0x20 /* its callback is due in the next turn */

@@ -9,6 +9,8 @@
 #include "base/errors.h"
 #include "base/log.h"
 #include "loop/config.h"
+#include "loop/stats.h"
+#include "loop/watch.h"
 
 /* The first backend that is allowed and opens. */
 static int open_backend(struct event_base *base, const struct event_config *cfg) {
@@ -29,6 +31,8 @@ static void init_plain(struct event_base *base, const struct event_config *cfg) 
     pe_list_init(&base->later);
     pe_list_init(&base->flush);
     pe_list_init(&base->once);
+    pe_list_init(&base->prepare_watchers);
+    pe_list_init(&base->check_watchers);
     pe_list_init(&base->all_bases);
     pe_heap_init(&base->timers);
     base->wake_fds[0] = base->wake_fds[1] = -1;
@@ -107,6 +111,9 @@ void event_base_free(struct event_base *base) {
     pe_iomap_close(base);
     pe_event_free_once(base);
     free_extensions(base);
+    pe_watchers_close(base);
+    pe_common_timeouts_close(base);
+    pe_free(PE_MEM_BASE, base->stats);
     pe_queues_close(base);
     if (base->backend.state != NULL)
         base->backend.ops->close(&base->backend);

@@ -96,9 +96,10 @@ void pe_flush_cancel(struct event_base *base, struct pe_flush *item);
 /* event_add with a timeout in ns; negative: none. 0 or -errno. */
 int pe_event_add_ns(struct event *ev, int64_t timeout_ns);
 
-/* Whether its callback is running and will be called again right after, for
- * further signals: until then the event must not be freed without event_del. */
-bool pe_event_has_calls(const struct event *ev);
+/* Neither pending nor active (which event_pending cannot tell of an event that
+ * is active with no bit), nor to be called once more for a further signal:
+ * only then may its memory go without event_del. */
+bool pe_event_is_idle(const struct event *ev);
 
 /* --- the base ----------------------------------------------------------- */
 

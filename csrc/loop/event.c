@@ -265,10 +265,6 @@ static void run_signal(struct event_base *base, struct event *ev, short what) {
     }
 }
 
-bool pe_event_has_calls(const struct event *ev) {
-    return (ev->io.task.state & EVLIST_SIGNAL) != 0;
-}
-
 static void event_run(struct event_base *base, struct pe_task *task) {
     struct event *ev = pe_container(task, struct event, io.task);
 
@@ -370,13 +366,13 @@ int event_initialized(const struct event *ev) {
     return (ev->io.task.state & EVLIST_INIT) != 0;
 }
 
-static bool is_idle(const struct event *ev) {
+bool pe_event_is_idle(const struct event *ev) {
     return !(ev->io.task.state & (EVLIST_INSERTED | EVLIST_TIMEOUT | EVLIST_ACTIVE |
-                                  EVLIST_ACTIVE_LATER));
+                                  EVLIST_ACTIVE_LATER | EVLIST_SIGNAL));
 }
 
 int event_base_set(struct event_base *base, struct event *ev) {
-    if (base == NULL || !(ev->io.task.state & EVLIST_INIT) || !is_idle(ev))
+    if (base == NULL || !(ev->io.task.state & EVLIST_INIT) || !pe_event_is_idle(ev))
         return pe_fail(-EINVAL);
     ev->base = base;
     ev->io.task.pri = (uint8_t)(base->queue_count / 2);

@@ -16,6 +16,8 @@
 #include "loop/base.h"
 
 struct pe_signals;
+struct pe_stats;
+struct pe_common_timeout;
 
 /* The active tasks of one priority. */
 struct pe_queue {
@@ -86,6 +88,14 @@ struct event_base {
     struct pe_signals *signals; /* NULL until the first signal event */
     int signal_count;           /* signal events that are added */
 
+    struct pe_stats *stats; /* NULL: nobody has asked for them */
+    struct pe_common_timeout *common_timeouts;
+
+    /* watch.c */
+    struct pe_link prepare_watchers, check_watchers;
+    struct pe_link watcher_marker; /* in the list that is being run */
+    uint64_t watcher_run; /* how often a list of them has been run */
+
     int virtual_count;
     int max_added, max_active, max_virtual; /* high-water marks */
     struct pe_link once; /* events of event_base_once */
@@ -113,6 +123,12 @@ void pe_iomap_register_all(struct event_base *base);
 /* A new kernel set in place of one with a registration that cannot be removed. */
 void pe_iomap_rebuild(struct event_base *base);
 
+/* Call `fn` for each watcher, or for each of one fd, until it answers something
+ * else than 0: that, or 0. `fn` changes no watcher. */
+int pe_iomap_foreach(struct event_base *base, int (*fn)(struct pe_io *io, void *arg), void *arg);
+int pe_iomap_foreach_of(struct event_base *base, int fd, int (*fn)(struct pe_io *io, void *arg),
+                        void *arg);
+
 /* --- task.c, timer.c -------------------------------------------------------- */
 
 int pe_queues_open(struct event_base *base, int n);
@@ -138,6 +154,9 @@ void pe_signals_deliver(struct event_base *base);
 void pe_signals_detach_fd(struct event_base *base); /* about to be closed */
 void pe_signals_attach_fd(struct event_base *base);
 void pe_signals_close(struct event_base *base);
+int pe_signals_foreach(struct event_base *base, int (*fn)(struct pe_io *io, void *arg), void *arg);
+void pe_signals_activate(struct event_base *base, int signo); /* as if it came once */
+void pe_common_timeouts_close(struct event_base *base);
 
 void pe_bases_add(struct event_base *base);
 void pe_bases_remove(struct event_base *base);

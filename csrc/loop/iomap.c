@@ -374,3 +374,27 @@ void pe_iomap_rebuild(struct event_base *base) {
     old.ops->close(&old);
     pe_iomap_register_all(base);
 }
+
+static int foreach_in(struct pe_fdslot *slot, int (*fn)(struct pe_io *io, void *arg), void *arg) {
+    struct pe_link *at;
+    int result = 0;
+
+    if (slot == NULL || first_of(slot) == NULL)
+        return 0;
+    for (at = slot->chain.next; result == 0 && at != &slot->chain; at = at->next)
+        result = fn(pe_container(at, struct pe_io, chain), arg);
+    return result;
+}
+
+int pe_iomap_foreach_of(struct event_base *base, int fd, int (*fn)(struct pe_io *io, void *arg),
+                        void *arg) {
+    return foreach_in(pe_intmap_get(&base->fds, fd), fn, arg);
+}
+
+int pe_iomap_foreach(struct event_base *base, int (*fn)(struct pe_io *io, void *arg), void *arg) {
+    int result = 0;
+
+    for (int fd = 0; result == 0 && fd < pe_intmap_limit(&base->fds); fd++)
+        result = pe_iomap_foreach_of(base, fd, fn, arg);
+    return result;
+}

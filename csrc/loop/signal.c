@@ -246,3 +246,26 @@ void pe_signals_close(struct event_base *base) {
     pe_free(PE_MEM_SIGNAL, s);
     base->signals = NULL;
 }
+
+int pe_signals_foreach(struct event_base *base, int (*fn)(struct pe_io *io, void *arg), void *arg) {
+    struct pe_signals *s = base->signals;
+    int result = 0;
+
+    for (int signo = 1; s != NULL && result == 0 && signo <= SIGNAL_MAX; signo++) {
+        struct pe_link *at = s->events[signo].next;
+
+        for (; result == 0 && at != &s->events[signo]; at = at->next)
+            result = fn(pe_container(at, struct pe_io, chain), arg);
+    }
+    return result;
+}
+
+void pe_signals_activate(struct event_base *base, int signo) {
+    struct pe_signals *s = base->signals;
+    struct pe_link *at;
+
+    if (s == NULL || signo < 1 || signo > SIGNAL_MAX)
+        return;
+    for (at = s->events[signo].next; at != &s->events[signo]; at = at->next)
+        pe_event_signalled(base, pe_container(at, struct event, io.chain), 1);
+}

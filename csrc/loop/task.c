@@ -14,6 +14,7 @@
 #include <limits.h>
 
 #include "base/clock.h"
+#include "loop/stats.h"
 
 #define TASK_EXTRA 256u
 
@@ -125,6 +126,18 @@ void pe_queues_take_later(struct event_base *base) {
     }
 }
 
+static void count(struct pe_stats *stats, const struct pe_task *task) {
+    stats->callbacks++;
+    if (task->res & (EV_READ | EV_WRITE | EV_CLOSED))
+        stats->io++;
+    else if (task->res & EV_SIGNAL)
+        stats->signals++;
+    else if (task->res & EV_TIMEOUT)
+        stats->timeouts++;
+    else
+        stats->others++;
+}
+
 /* Run the tasks of one queue: how many callbacks ran, internal ones left out. */
 static int run_queue(struct event_base *base, struct pe_queue *queue, bool is_limited) {
     unsigned budget = queue->count + TASK_EXTRA;
@@ -140,6 +153,8 @@ static int run_queue(struct event_base *base, struct pe_queue *queue, bool is_li
         pe_task_cancel(base, task);
         if (!(task->state & EVLIST_INTERNAL))
             ran++;
+        if (base->stats != NULL)
+            count(base->stats, task);
         task->run(base, task); /* which may free it */
         base->running_event = NULL;
         if (base->wants_break || base->wants_continue || ran >= limit)

@@ -12,6 +12,8 @@
 #include "base/clock.h"
 #include "base/errors.h"
 #include "base/log.h"
+#include "loop/stats.h"
+#include "loop/watch.h"
 
 #define HARVEST 64
 #define RELEASE_EVERY_NS (5 * PE_NS_PER_MS) /* the longest without the hooks */
@@ -78,6 +80,7 @@ static int wait_for_kernel(struct event_base *base, int64_t timeout_ns) {
 
 static void harvest(struct event_base *base) {
     struct pe_ready ready[HARVEST];
+    uint32_t total = 0;
     int n;
 
     if (base->was_forked)
@@ -86,9 +89,47 @@ static void harvest(struct event_base *base) {
         n = base->backend.ops->harvest(&base->backend, ready, HARVEST);
         for (int i = 0; i < n; i++)
             pe_iomap_deliver(base, &ready[i]);
+        total += (uint32_t)n;
     } while (n == HARVEST);
+    if (base->stats != NULL && total > base->stats->most_ready)
+        base->stats->most_ready = total;
     if (base->needs_rebuild)
         pe_iomap_rebuild(base);
+}
+
+/* Run what is due, and write what it left: how many callbacks ran. */
+static int run_due(struct event_base *base) {
+    int ran = base->active_count != 0 ? pe_queues_run(base) : 0;
+
+    if (!pe_list_empty(&base->flush)) {
+        if (base->stats != NULL)
+            base->stats->flushes++;
+        pe_flush_run(base);
+        ran++;
+    }
+    return ran;
+}
+
+static int timed_wait(struct event_base *base, int64_t timeout_ns) {
+    int64_t start = pe_clock_now();
+    int n = wait_for_kernel(base, timeout_ns);
+
+    base->stats->turns++;
+    base->stats->waits += timeout_ns != 0;
+    base->stats->wait_ns += (uint64_t)(pe_clock_now() - start);
+    return n;
+}
+
+static int timed_run(struct event_base *base) {
+    uint64_t before = base->stats->callbacks;
+    int64_t start = pe_clock_now();
+    int ran = run_due(base);
+    uint64_t callbacks = base->stats->callbacks - before;
+
+    base->stats->callbacks_ns += (uint64_t)(pe_clock_now() - start);
+    if (callbacks > base->stats->most_callbacks)
+        base->stats->most_callbacks = (uint32_t)callbacks;
+    return ran;
 }
 
 /* One turn: how many callbacks ran, or -errno. */
@@ -104,18 +145,23 @@ static int turn(struct event_base *base, int flags) {
     pe_queues_take_later(base);
     pe_iomap_apply(base); /* first: a refusal activates watchers */
     timeout_ns = wait_limit(base, flags);
+    if (!pe_list_empty(&base->prepare_watchers)) {
+        pe_watchers_run_prepare(base, timeout_ns);
+        if (base->wants_break || base->was_forked)
+            return 0;
+        pe_iomap_apply(base);
+        timeout_ns = wait_limit(base, flags);
+    }
     base->now = 0;
-    n = wait_for_kernel(base, timeout_ns);
+    n = base->stats == NULL ? wait_for_kernel(base, timeout_ns) : timed_wait(base, timeout_ns);
     if (n < 0)
         return n;
     harvest(base);
+    pe_watchers_run_check(base);
     pe_timers_run_due(base);
-    n = base->active_count != 0 ? pe_queues_run(base) : 0;
-    if (!pe_list_empty(&base->flush)) {
-        pe_flush_run(base);
-        n++;
-    }
-    return n;
+    if (base->wants_break)
+        return 0; /* in a hook or a check watcher: what is active stays so */
+    return base->stats == NULL ? run_due(base) : timed_run(base);
 }
 
 /* Callbacks and their output are done with when nothing of them is left. */

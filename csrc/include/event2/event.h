@@ -181,6 +181,28 @@ int event_gettime_monotonic(struct event_base *base, struct timeval *tv);
 void event_base_set_wait_hooks(struct event_base *base, void (*before)(void *arg),
                                void (*after)(void *arg), void *arg);
 
+/* A timeval of the base's own to pass to event_add, for a duration that many
+ * events have. Here it is a plain one, and passing it or a copy costs the same.
+ * NULL: EINVAL for a negative one, ENOSPC after 256 different ones, ENOMEM. */
+const struct timeval *event_base_init_common_timeout(struct event_base *base,
+                                                     const struct timeval *duration);
+
+/* Call `fn` for every event that is added or active, until it answers something
+ * else than 0, which is the result. `fn` must not change events. */
+typedef int (*event_base_foreach_event_cb)(const struct event_base *base, const struct event *ev,
+                                           void *arg);
+int event_base_foreach_event(struct event_base *base, event_base_foreach_event_cb fn, void *arg);
+
+/* A line for the base and one for each event, readable, not to be parsed. */
+void event_base_dump_events(struct event_base *base, FILE *output);
+
+/* Make what waits on `fd` for one of `events` active with these bits, as if the
+ * kernel had reported them; EV_TIMEOUT: those that have a timeout. */
+void event_base_active_by_fd(struct event_base *base, evutil_socket_t fd, short events);
+
+/* Make the events of a signal active, as if it had been caught once. */
+void event_base_active_by_signal(struct event_base *base, int sig);
+
 /* --- events ------------------------------------------------------------- */
 
 /* An event on `fd` for the EV_* bits `what`: -1 and 0 for a pure timer or

@@ -1,0 +1,946 @@
+/* test_bufferevent.c - when output goes out, how callbacks may misbehave, and what
+ * the corners of a bufferevent on a descriptor are. */
+#include "streams.h"
+
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/un.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "stream/bufferevent.h"
+
+struct ctx {
+    struct event_base *base;
+    struct bufferevent *bev;
+    struct told told;
+    int fds[2];
+    int step;
+};
+
+static void open_ctx(struct ctx *c, int options) {
+    memset(c, 0, sizeof(*c));
+    make_pair(c->fds);
+    c->base = event_base_new();
+    CHECK(c->base != NULL);
+    c->bev = bufferevent_socket_new(c->base, c->fds[0], options | BEV_OPT_CLOSE_ON_FREE);
+    CHECK(c->bev != NULL);
+    bufferevent_setcb(c->bev, told_read, told_write, told_event, &c->told);
+}
+
+static void close_ctx(struct ctx *c) {
+    bufferevent_free(c->bev);
+    event_base_free(c->base);
+    close(c->fds[1]);
+}
+
+static void turn(struct event_base *base) {
+    CHECK(event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK) >= 0);
+}
+
+/* --- when output goes out ------------------------------------------------- */
+
+static void write_when_read(struct bufferevent *bev, void *arg) {
+    struct ctx *c = arg;
+
+    bufferevent_write(bev, "a", 1);
+    bufferevent_write(bev, "b", 1);
+    CHECK_EQ(waiting(c->fds[1]), 0); /* not before the callback has returned */
+    evbuffer_drain(bufferevent_get_input(bev), 100);
+}
+
+static void look_at_peer(evutil_socket_t fd, short what, void *arg) {
+    struct ctx *c = arg;
+
+    (void)fd;
+    (void)what;
+    c->step = (int)waiting(c->fds[1]);
+}
+
+static void write_and_look_later(struct bufferevent *bev, void *arg) {
+    struct ctx *c = arg;
+
+    write_when_read(bev, arg);
+    event_base_once(c->base, -1, EV_TIMEOUT, look_at_peer, c, NULL); /* this turn */
+}
+
+TEST(own_callbacks_output_goes_out_when_it_returns) {
+    struct ctx c;
+
+    open_ctx(&c, 0);
+    bufferevent_setcb(c.bev, write_and_look_later, NULL, NULL, &c);
+    bufferevent_enable(c.bev, EV_READ);
+    send_text(c.fds[1], "x");
+    turn(c.base);
+    CHECK_EQ(c.step, 2); /* seen by a later callback of the same turn */
+    close_ctx(&c);
+}
+
+static void write_from_outside(evutil_socket_t fd, short what, void *arg) {
+    struct ctx *c = arg;
+
+    (void)fd;
+    (void)what;
+    bufferevent_write(c->bev, "a", 1);
+    bufferevent_write(c->bev, "b", 1);
+    CHECK_EQ(waiting(c->fds[1]), 0);
+    event_base_once(c->base, -1, EV_TIMEOUT, look_at_peer, c, NULL);
+}
+
+TEST(others_output_goes_out_at_the_end_of_the_turn) {
+    struct ctx c;
+
+    open_ctx(&c, 0);
+    event_base_once(c.base, -1, EV_TIMEOUT, write_from_outside, &c, NULL);
+    c.step = -1;
+    turn(c.base);
+    CHECK_EQ(c.step, 0);
+    CHECK_STR(receive_text(c.fds[1]), "ab");
+    CHECK_STR(c.told.order, "w");
+    close_ctx(&c);
+}
+
+TEST(dispatch_does_not_return_over_unwritten_output) {
+    struct ctx c;
+
+    open_ctx(&c, 0);
+    bufferevent_write(c.bev, "bye", 3);
+    CHECK_EQ(event_base_dispatch(c.base), 1);
+    CHECK_STR(receive_text(c.fds[1]), "bye");
+    close_ctx(&c);
+}
+
+static void write_and_break(evutil_socket_t fd, short what, void *arg) {
+    struct ctx *c = arg;
+
+    (void)fd;
+    (void)what;
+    bufferevent_write(c->bev, "bye", 3);
+    event_base_loopbreak(c->base);
+}
+
+TEST(loopbreak_leaves_no_output_behind) {
+    struct ctx c;
+
+    open_ctx(&c, 0);
+    event_base_once(c.base, -1, EV_TIMEOUT, write_and_break, &c, NULL);
+    CHECK_EQ(event_base_dispatch(c.base), 0);
+    CHECK_STR(receive_text(c.fds[1]), "bye");
+    close_ctx(&c);
+}
+
+static void write_again(struct bufferevent *bev, void *arg) {
+    struct ctx *c = arg;
+
+    c->told.writes++;
+    bufferevent_write(bev, "y", 1);
+}
+
+/* An event that fires in every turn, and ends the loop after 10. */
+static void count_turn(evutil_socket_t fd, short what, void *arg) {
+    struct ctx *c = arg;
+
+    (void)fd;
+    (void)what;
+    if (++c->step == 10)
+        event_base_loopbreak(c->base);
+}
+
+static void run_ten_turns(struct ctx *c) {
+    struct event *ev;
+    int fds[2];
+
+    make_pair(fds);
+    send_text(fds[1], "x");
+    ev = event_new(c->base, fds[0], EV_READ | EV_PERSIST, count_turn, c);
+    event_add(ev, NULL);
+    CHECK_EQ(event_base_dispatch(c->base), 0);
+    CHECK_EQ(c->step, 10);
+    event_free(ev);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+TEST(write_callback_runs_once_a_turn_however_fast_the_peer) {
+    struct ctx c;
+
+    open_ctx(&c, 0);
+    bufferevent_setcb(c.bev, NULL, write_again, NULL, &c);
+    bufferevent_write(c.bev, "x", 1);
+    run_ten_turns(&c);
+    CHECK_EQ(c.told.writes, 10 + 1); /* and one when dispatch empties the flush list */
+    CHECK_EQ(waiting(c.fds[1]), 10 + 1);
+    bufferevent_disable(c.bev, EV_WRITE);
+    turn(c.base);
+    CHECK_EQ(c.told.writes, 10 + 1);
+    close_ctx(&c);
+}
+
+TEST(write_callback_after_a_read_callback_cannot_recurse) {
+    struct ctx c;
+
+    open_ctx(&c, 0);
+    bufferevent_setcb(c.bev, write_when_read, write_again, NULL, &c);
+    bufferevent_enable(c.bev, EV_READ);
+    send_text(c.fds[1], "x");
+    run_ten_turns(&c);
+    CHECK_EQ(c.told.writes, 1 + 10 + 1); /* one more: for what the read callback wrote */
+    bufferevent_disable(c.bev, EV_WRITE);
+    close_ctx(&c);
+}
+
+TEST(deferred_write_callbacks_cannot_starve_the_loop) {
+    struct ctx c;
+
+    open_ctx(&c, BEV_OPT_DEFER_CALLBACKS);
+    bufferevent_setcb(c.bev, NULL, write_again, NULL, &c);
+    bufferevent_write(c.bev, "x", 1);
+    for (int i = 0; i < 6; i++)
+        turn(c.base);
+    CHECK(c.told.writes >= 2 && c.told.writes <= 6);
+    bufferevent_disable(c.bev, EV_WRITE);
+    close_ctx(&c);
+}
+
+TEST(what_the_kernel_leaves_is_sent_when_it_takes_more) {
+    static unsigned char sent[3000000], got[sizeof(sent)];
+    struct ctx c;
+    size_t n = 0;
+
+    for (size_t i = 0; i < sizeof(sent); i++)
+        sent[i] = (unsigned char)(i * 7 + i / 251);
+    open_ctx(&c, 0);
+    bufferevent_write(c.bev, sent, sizeof(sent));
+    turn(c.base);
+    CHECK(evbuffer_get_length(bufferevent_get_output(c.bev)) > 0);
+    CHECK_EQ(c.told.writes, 0);
+    while (n < sizeof(sent)) {
+        ssize_t r = recv(c.fds[1], got + n, sizeof(got) - n, MSG_DONTWAIT);
+
+        n += r > 0 ? (size_t)r : 0;
+        turn(c.base);
+    }
+    CHECK_MEM(got, sent, sizeof(sent));
+    CHECK_EQ(c.told.writes, 1);
+    CHECK_EQ(event_base_dispatch(c.base), 1); /* EV_WRITE is waited for no more */
+    close_ctx(&c);
+}
+
+TEST(nothing_left_to_wait_for_when_all_is_written) {
+    struct ctx c;
+
+    open_ctx(&c, 0);
+    bufferevent_write(c.bev, "x", 1);
+    CHECK_EQ(event_base_dispatch(c.base), 1);
+    CHECK_EQ(event_base_get_num_events(c.base, EVENT_BASE_COUNT_ADDED), 0);
+    close_ctx(&c);
+}
+
+static void free_after_write(struct bufferevent *bev, void *arg) {
+    struct ctx *c = arg;
+
+    bufferevent_write(bev, "never", 5);
+    bufferevent_free(bev);
+    CHECK_EQ(evbuffer_get_length(bufferevent_get_output(bev)), 5); /* memory is there */
+    c->step = 1;
+}
+
+TEST(free_discards_what_its_callback_wrote) {
+    struct ctx c;
+
+    open_ctx(&c, 0);
+    bufferevent_setcb(c.bev, free_after_write, NULL, NULL, &c);
+    bufferevent_enable(c.bev, EV_READ);
+    send_text(c.fds[1], "x");
+    run_until(c.base, &c.step, 1);
+    event_base_free(c.base);
+    CHECK_STR(receive_text(c.fds[1]), "");
+    close(c.fds[1]);
+}
+
+TEST(free_takes_it_off_the_flush_list) {
+    struct ctx c;
+
+    open_ctx(&c, 0);
+    bufferevent_write(c.bev, "never", 5);
+    bufferevent_free(c.bev);
+    CHECK_EQ(event_base_dispatch(c.base), 1);
+    CHECK_STR(receive_text(c.fds[1]), "");
+    event_base_free(c.base);
+    close(c.fds[1]);
+}
+
+/* --- reading -------------------------------------------------------------- */
+
+TEST(single_read_is_limited_when_asked_for) {
+    struct ctx c;
+
+    open_ctx(&c, 0);
+    CHECK_EQ(bufferevent_get_max_single_read(c.bev), 16384);
+    CHECK_EQ(bufferevent_set_max_single_read(c.bev, 3), 0);
+    CHECK_EQ(bufferevent_get_max_single_read(c.bev), 3);
+    bufferevent_enable(c.bev, EV_READ);
+    send_text(c.fds[1], "abcdefgh");
+    turn(c.base);
+    CHECK_EQ(evbuffer_get_length(bufferevent_get_input(c.bev)), 3);
+    CHECK_EQ(bufferevent_set_max_single_read(c.bev, 0), 0);
+    CHECK_EQ(bufferevent_get_max_single_read(c.bev), 16384);
+    turn(c.base);
+    CHECK_EQ(evbuffer_get_length(bufferevent_get_input(c.bev)), 8);
+    close_ctx(&c);
+}
+
+TEST(single_write_is_limited_when_asked_for) {
+    struct ctx c;
+
+    open_ctx(&c, 0);
+    CHECK_EQ(bufferevent_set_max_single_write(c.bev, 3), 0);
+    bufferevent_write(c.bev, "abcdefgh", 8);
+    turn(c.base);
+    CHECK_EQ(waiting(c.fds[1]), 3);
+    run_until(c.base, &c.told.writes, 1);
+    CHECK_STR(receive_text(c.fds[1]), "abcdefgh");
+    close_ctx(&c);
+}
+
+TEST(high_mark_takes_reading_out_of_the_kernels_hands) {
+    struct ctx c;
+
+    open_ctx(&c, 0);
+    bufferevent_setwatermark(c.bev, EV_READ, 0, 4);
+    bufferevent_enable(c.bev, EV_READ);
+    send_text(c.fds[1], "abcdefgh");
+    CHECK_EQ(event_base_dispatch(c.base), 1); /* returns: nothing is waited for */
+    CHECK_EQ(c.told.reads, 1);
+    bufferevent_disable(c.bev, EV_READ);
+    evbuffer_drain(bufferevent_get_input(c.bev), 4);
+    CHECK_EQ(event_base_dispatch(c.base), 1); /* room, but disabled */
+    bufferevent_enable(c.bev, EV_READ);
+    run_until(c.base, &c.told.reads, 2);
+    close_ctx(&c);
+}
+
+TEST(error_of_a_write_is_told_as_one) {
+    struct ctx c;
+
+    open_ctx(&c, 0);
+    close(c.fds[1]);
+    bufferevent_write(c.bev, "x", 1);
+    run_until(c.base, &c.told.events, 1);
+    CHECK_EQ(c.told.what, BEV_EVENT_WRITING | BEV_EVENT_ERROR);
+    CHECK_EQ(c.told.error, EPIPE);
+    CHECK_EQ(pe_bufferevent_error(c.bev), EPIPE);
+    CHECK_EQ(c.told.enabled, 0);
+    CHECK_EQ(evbuffer_get_length(bufferevent_get_output(c.bev)), 1);
+    c.fds[1] = dup(0);
+    close_ctx(&c);
+}
+
+/* --- timeouts, with a clock of our own ------------------------------------- */
+
+static int64_t fake_now;
+
+static int64_t fake_clock(void) {
+    return fake_now;
+}
+
+static void open_timed(struct ctx *c, long read_s, long write_s) {
+    struct timeval r = {read_s, 0}, w = {write_s, 0};
+
+    open_ctx(c, 0);
+    fake_now = 1000 * PE_NS_PER_SEC;
+    pe_clock_set_source(fake_clock);
+    CHECK_EQ(bufferevent_set_timeouts(c->bev, &r, &w), 0);
+}
+
+static void turn_at(struct ctx *c, double seconds) {
+    fake_now = 1000 * PE_NS_PER_SEC + (int64_t)(seconds * 1e9);
+    turn(c->base);
+    turn(c->base);
+}
+
+TEST(read_timeout_counts_from_the_last_read_and_is_never_early) {
+    struct ctx c;
+
+    open_timed(&c, 10, 0);
+    bufferevent_enable(c.bev, EV_READ);
+    turn_at(&c, 9);
+    send_text(c.fds[1], "x");
+    turn_at(&c, 9);
+    CHECK_EQ(c.told.reads, 1);
+    turn_at(&c, 18.999);
+    CHECK_EQ(c.told.events, 0);
+    turn_at(&c, 19);
+    CHECK_EQ(c.told.what, BEV_EVENT_READING | BEV_EVENT_TIMEOUT);
+    turn_at(&c, 100);
+    CHECK_EQ(c.told.events, 1);
+    close_ctx(&c);
+}
+
+TEST(data_that_is_there_wins_over_a_timeout) {
+    struct ctx c;
+
+    open_timed(&c, 10, 0);
+    bufferevent_enable(c.bev, EV_READ);
+    send_text(c.fds[1], "x");
+    turn_at(&c, 11);
+    CHECK_STR(c.told.order, "r");
+    turn_at(&c, 20.5);
+    CHECK_STR(c.told.order, "r");
+    turn_at(&c, 21);
+    CHECK_STR(c.told.order, "re");
+    close_ctx(&c);
+}
+
+TEST(read_timeout_stops_while_a_mark_holds_reading) {
+    struct ctx c;
+
+    open_timed(&c, 10, 0);
+    bufferevent_setwatermark(c.bev, EV_READ, 0, 1);
+    bufferevent_enable(c.bev, EV_READ);
+    send_text(c.fds[1], "x");
+    turn_at(&c, 5);
+    turn_at(&c, 50);
+    CHECK_EQ(c.told.events, 0);
+    evbuffer_drain(bufferevent_get_input(c.bev), 1); /* counts from here */
+    turn_at(&c, 59);
+    CHECK_EQ(c.told.events, 0);
+    turn_at(&c, 60);
+    CHECK_EQ(c.told.events, 1);
+    close_ctx(&c);
+}
+
+TEST(write_timeout_counts_from_the_last_progress) {
+    static char block[4 << 20], got[1 << 20];
+    struct ctx c;
+
+    open_timed(&c, 0, 10);
+    bufferevent_write(c.bev, block, sizeof(block));
+    turn_at(&c, 0);
+    turn_at(&c, 9);
+    CHECK(recv(c.fds[1], got, sizeof(got), 0) > 0);
+    turn_at(&c, 9);
+    turn_at(&c, 18);
+    CHECK_EQ(c.told.events, 0);
+    turn_at(&c, 19);
+    CHECK_EQ(c.told.what, BEV_EVENT_WRITING | BEV_EVENT_TIMEOUT);
+    CHECK_EQ(c.told.enabled, 0);
+    close_ctx(&c);
+}
+
+TEST(new_timeouts_count_from_now) {
+    struct ctx c;
+    struct timeval longer = {20, 0}, negative = {-1, 0};
+
+    open_timed(&c, 10, 0);
+    bufferevent_enable(c.bev, EV_READ);
+    turn_at(&c, 9);
+    CHECK_EQ(bufferevent_set_timeouts(c.bev, &longer, NULL), 0);
+    CHECK_EQ(bufferevent_set_timeouts(c.bev, &negative, NULL), -1);
+    CHECK_EQ(errno, EINVAL);
+    turn_at(&c, 28);
+    CHECK_EQ(c.told.events, 0);
+    turn_at(&c, 29);
+    CHECK_EQ(c.told.events, 1);
+    bufferevent_enable(c.bev, EV_READ);
+    CHECK_EQ(bufferevent_set_timeouts(c.bev, NULL, NULL), 0);
+    turn_at(&c, 1000);
+    CHECK_EQ(c.told.events, 1);
+    close_ctx(&c);
+}
+
+/* --- lifetime ------------------------------------------------------------- */
+
+TEST(memory_lives_as_long_as_a_reference) {
+    struct ctx c;
+
+    open_ctx(&c, 0);
+    bufferevent_enable(c.bev, EV_READ);
+    bufferevent_incref(c.bev);
+    bufferevent_free(c.bev);
+    CHECK_EQ(bufferevent_getfd(c.bev), -1);
+    CHECK_EQ(bufferevent_enable(c.bev, EV_READ), -1);
+    CHECK_EQ(bufferevent_disable(c.bev, EV_READ), 0);
+    CHECK_EQ(bufferevent_setfd(c.bev, 0), -1);
+    CHECK_EQ(bufferevent_write(c.bev, "x", 1), 0);
+    bufferevent_setcb(c.bev, told_read, told_write, told_event, &c.told);
+    bufferevent_trigger(c.bev, EV_READ | EV_WRITE, BEV_TRIG_IGNORE_WATERMARKS);
+    bufferevent_trigger_event(c.bev, BEV_EVENT_EOF, BEV_TRIG_DEFER_CALLBACKS);
+    CHECK_EQ(event_base_dispatch(c.base), 1);
+    CHECK_STR(c.told.order, "");
+    CHECK_EQ(recv(c.fds[1], c.told.order, 1, 0), 0); /* closed by free */
+    CHECK_EQ(bufferevent_decref(c.bev), 1);
+    event_base_free(c.base);
+    close(c.fds[1]);
+}
+
+TEST(last_decref_without_free_frees) {
+    struct ctx c;
+
+    open_ctx(&c, 0);
+    bufferevent_incref(c.bev);
+    CHECK_EQ(bufferevent_decref(c.bev), 0);
+    bufferevent_write(c.bev, "never", 5);
+    CHECK_EQ(bufferevent_decref(c.bev), 1);
+    event_base_free(c.base);
+    CHECK_EQ(recv(c.fds[1], c.told.order, 1, 0), 0);
+    close(c.fds[1]);
+}
+
+TEST(base_freed_first_is_survived) {
+    struct ctx c;
+    struct timeval soon = {1, 0};
+
+    open_ctx(&c, BEV_OPT_DEFER_CALLBACKS);
+    bufferevent_set_timeouts(c.bev, &soon, &soon);
+    bufferevent_enable(c.bev, EV_READ);
+    bufferevent_write(c.bev, "x", 1);
+    bufferevent_trigger(c.bev, EV_READ, 0);
+    send_text(c.fds[1], "x");
+    event_base_free(c.base);
+    CHECK(bufferevent_get_base(c.bev) == NULL);
+    CHECK_EQ(bufferevent_enable(c.bev, EV_READ), -1);
+    CHECK_EQ(bufferevent_write(c.bev, "x", 1), 0);
+    CHECK_EQ(bufferevent_set_timeouts(c.bev, &soon, &soon), 0);
+    bufferevent_disable(c.bev, EV_WRITE);
+    bufferevent_trigger(c.bev, EV_READ, 0);
+    CHECK_EQ(bufferevent_priority_set(c.bev, 0), -1);
+    bufferevent_free(c.bev);
+    close(c.fds[1]);
+}
+
+/* Everything that a callback may do, one after the other, then free. */
+static void do_all(struct bufferevent *bev, struct ctx *c) {
+    struct timeval second = {1, 0};
+    struct evbuffer *buf = evbuffer_new();
+    int fds[2];
+
+    if (c->step++ != 0) {
+        evbuffer_free(buf);
+        return; /* called again from within */
+    }
+    bufferevent_write(bev, "w", 1);
+    bufferevent_read_buffer(bev, buf);
+    bufferevent_write_buffer(bev, buf);
+    bufferevent_setwatermark(bev, EV_READ | EV_WRITE, 1, 2);
+    bufferevent_set_timeouts(bev, &second, &second);
+    bufferevent_disable(bev, EV_READ | EV_WRITE);
+    bufferevent_enable(bev, EV_READ | EV_WRITE);
+    bufferevent_flush(bev, EV_WRITE, BEV_FLUSH);
+    bufferevent_priority_set(bev, 0);
+    bufferevent_trigger(bev, EV_READ | EV_WRITE, BEV_TRIG_IGNORE_WATERMARKS);
+    bufferevent_trigger(bev, EV_READ | EV_WRITE, BEV_TRIG_DEFER_CALLBACKS);
+    bufferevent_trigger_event(bev, BEV_EVENT_EOF, 0);
+    bufferevent_trigger_event(bev, BEV_EVENT_EOF, BEV_TRIG_DEFER_CALLBACKS);
+    CHECK_EQ(bufferevent_base_set(c->base, bev), -1);
+    CHECK_EQ(errno, EBUSY);
+    make_pair(fds);
+    bufferevent_replacefd(bev, fds[0]);
+    close(fds[1]);
+    evbuffer_free(buf);
+    bufferevent_free(bev);
+    bufferevent_free(bev); /* once is enough, twice is survived while it is held */
+}
+
+static void all_data(struct bufferevent *bev, void *arg) {
+    do_all(bev, arg);
+}
+
+static void all_event(struct bufferevent *bev, short what, void *arg) {
+    (void)what;
+    do_all(bev, arg);
+}
+
+static void check_all_in(int options, bool in_read, bool in_write, bool in_event) {
+    struct ctx c;
+
+    open_ctx(&c, options);
+    bufferevent_setcb(c.bev, in_read ? all_data : NULL, in_write ? all_data : NULL,
+                      in_event ? all_event : NULL, &c);
+    bufferevent_enable(c.bev, EV_READ);
+    bufferevent_write(c.bev, "x", 1);
+    send_text(c.fds[1], "y");
+    if (in_event)
+        shutdown(c.fds[1], SHUT_WR);
+    run_until(c.base, &c.step, 1);
+    CHECK_EQ(event_base_dispatch(c.base), 1);
+    event_base_free(c.base);
+    close(c.fds[1]);
+}
+
+TEST(read_callback_may_do_anything) {
+    check_all_in(0, true, false, false);
+    check_all_in(BEV_OPT_DEFER_CALLBACKS, true, false, false);
+}
+
+TEST(write_callback_may_do_anything) {
+    check_all_in(0, false, true, false);
+    check_all_in(BEV_OPT_DEFER_CALLBACKS, false, true, false);
+}
+
+TEST(event_callback_may_do_anything) {
+    check_all_in(0, false, false, true);
+    check_all_in(BEV_OPT_DEFER_CALLBACKS, false, false, true);
+}
+
+static void all_buffer(struct evbuffer *buf, const struct evbuffer_cb_info *info, void *arg) {
+    struct ctx *c = arg;
+
+    (void)buf;
+    (void)info;
+    do_all(c->bev, c);
+}
+
+TEST(callback_of_a_buffer_may_do_anything) {
+    for (int which = 0; which < 2; which++) {
+        struct ctx c;
+
+        open_ctx(&c, 0);
+        bufferevent_incref(c.bev);
+        CHECK(evbuffer_add_cb(which ? bufferevent_get_output(c.bev) : bufferevent_get_input(c.bev),
+                              all_buffer, &c) != NULL);
+        bufferevent_enable(c.bev, EV_READ);
+        send_text(c.fds[1], "y");
+        if (which)
+            bufferevent_write(c.bev, "x", 1);
+        run_until(c.base, &c.step, 1);
+        CHECK_EQ(event_base_dispatch(c.base), 1);
+        CHECK_EQ(bufferevent_decref(c.bev), 1);
+        event_base_free(c.base);
+        close(c.fds[1]);
+    }
+}
+
+/* --- descriptors of other kinds ------------------------------------------- */
+
+TEST(pipes_work_in_both_directions) {
+    struct event_base *base = event_base_new();
+    struct told told_in = {0}, told_out = {0};
+    struct bufferevent *in, *out;
+    int fds[2];
+
+    CHECK_EQ(pipe2(fds, O_NONBLOCK), 0);
+    in = bufferevent_socket_new(base, fds[0], BEV_OPT_CLOSE_ON_FREE);
+    out = bufferevent_socket_new(base, fds[1], BEV_OPT_CLOSE_ON_FREE);
+    bufferevent_setcb(in, told_read, told_write, told_event, &told_in);
+    bufferevent_setcb(out, told_read, told_write, told_event, &told_out);
+    bufferevent_enable(in, EV_READ);
+    bufferevent_write(out, "through", 7);
+    run_until(base, &told_in.reads, 1);
+    CHECK_EQ(evbuffer_get_length(bufferevent_get_input(in)), 7);
+    CHECK_EQ(told_out.writes, 1);
+    bufferevent_free(out);
+    run_until(base, &told_in.events, 1);
+    CHECK_EQ(told_in.what, BEV_EVENT_READING | BEV_EVENT_EOF);
+    bufferevent_free(in);
+    event_base_free(base);
+}
+
+TEST(broken_pipe_is_an_event_and_no_signal) {
+    struct event_base *base = event_base_new();
+    struct told told = {0};
+    struct bufferevent *out;
+    sigset_t pending, mask;
+    int fds[2];
+
+    signal(SIGPIPE, SIG_DFL); /* which ends the process */
+    CHECK_EQ(pipe2(fds, O_NONBLOCK), 0);
+    out = bufferevent_socket_new(base, fds[1], BEV_OPT_CLOSE_ON_FREE);
+    bufferevent_setcb(out, told_read, told_write, told_event, &told);
+    close(fds[0]);
+    bufferevent_write(out, "x", 1);
+    run_until(base, &told.events, 1);
+    CHECK_EQ(told.what, BEV_EVENT_WRITING | BEV_EVENT_ERROR);
+    CHECK_EQ(told.error, EPIPE);
+    sigpending(&pending);
+    sigprocmask(SIG_SETMASK, NULL, &mask);
+    CHECK(!sigismember(&pending, SIGPIPE) && !sigismember(&mask, SIGPIPE));
+    bufferevent_free(out);
+    event_base_free(base);
+}
+
+TEST(regular_file_is_refused_where_the_backend_cannot) {
+    struct event_base *base = event_base_new();
+    FILE *file = tmpfile();
+    struct bufferevent *bev = bufferevent_socket_new(base, fileno(file), 0);
+
+    if (!(event_base_get_features(base) & EV_FEATURE_FDS)) {
+        CHECK_EQ(bufferevent_enable(bev, EV_READ), -1);
+        CHECK_EQ(errno, EPERM);
+        CHECK_EQ(bufferevent_get_enabled(bev), EV_WRITE);
+    }
+    bufferevent_free(bev);
+    event_base_free(base);
+    fclose(file);
+}
+
+TEST(without_a_descriptor_wishes_are_kept) {
+    struct event_base *base = event_base_new();
+    struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    struct told told = {0};
+    int fds[2];
+
+    bufferevent_setcb(bev, told_read, told_write, told_event, &told);
+    CHECK_EQ(bufferevent_enable(bev, EV_READ), 0);
+    CHECK_EQ(bufferevent_write(bev, "kept", 4), 0);
+    turn(base);
+    CHECK_EQ(told.events, 0);
+    make_pair(fds);
+    CHECK_EQ(bufferevent_setfd(bev, fds[0]), 0);
+    send_text(fds[1], "x");
+    run_until(base, &told.reads, 1);
+    CHECK_STR(receive_text(fds[1]), "kept");
+    bufferevent_free(bev);
+    event_base_free(base);
+    close(fds[1]);
+}
+
+TEST(replacefd_closes_the_old_one) {
+    struct ctx c;
+    int fds[2];
+
+    open_ctx(&c, 0);
+    bufferevent_enable(c.bev, EV_READ);
+    turn(c.base);
+    make_pair(fds);
+    CHECK_EQ(bufferevent_replacefd(c.bev, fds[0]), 0);
+    CHECK_EQ(recv(c.fds[1], c.told.order, 1, 0), 0);
+    send_text(fds[1], "x");
+    run_until(c.base, &c.told.reads, 1);
+    CHECK_EQ(bufferevent_replacefd(c.bev, -1), 0);
+    CHECK_EQ(bufferevent_getfd(c.bev), -1);
+    close(fds[1]);
+    close_ctx(&c);
+}
+
+/* --- connecting ----------------------------------------------------------- */
+
+TEST(unix_addresses_connect) {
+    struct event_base *base = event_base_new();
+    struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    struct told told = {0};
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    snprintf(sun.sun_path, sizeof(sun.sun_path), "%cpyevent-test-%d", 0, (int)getpid());
+    CHECK_EQ(bind(listener, (struct sockaddr *)&sun, sizeof(sun)), 0);
+    CHECK_EQ(listen(listener, 4), 0);
+    bufferevent_setcb(bev, told_read, told_write, told_event, &told);
+    CHECK_EQ(bufferevent_socket_connect(bev, (struct sockaddr *)&sun, sizeof(sun)), 0);
+    CHECK_EQ(told.events, 0);
+    CHECK(pe_bufferevent_connecting(bev));
+    run_until(base, &told.events, 1);
+    CHECK_EQ(told.what, BEV_EVENT_CONNECTED);
+    CHECK(!pe_bufferevent_connecting(bev));
+    bufferevent_free(bev);
+    event_base_free(base);
+    close(listener);
+}
+
+TEST(address_that_cannot_be_reached_is_an_event_and_no_more) {
+    struct event_base *base = event_base_new();
+    struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    struct sockaddr_un sun = {.sun_family = AF_UNIX, .sun_path = "/nonexistent/socket"};
+    struct told told = {0};
+
+    bufferevent_setcb(bev, told_read, told_write, told_event, &told);
+    bufferevent_enable(bev, EV_READ);
+    bufferevent_write(bev, "x", 1);
+    CHECK_EQ(bufferevent_socket_connect(bev, (struct sockaddr *)&sun, sizeof(sun)), 0);
+    CHECK_EQ(event_base_dispatch(base), 1);
+    CHECK_EQ(told.events, 1);
+    CHECK_EQ(told.what, BEV_EVENT_ERROR);
+    CHECK_EQ(told.error, ENOENT);
+    CHECK_EQ(pe_bufferevent_error(bev), ENOENT);
+    bufferevent_write(bev, "y", 1); /* there is no connection: nothing is tried */
+    CHECK_EQ(event_base_dispatch(base), 1);
+    CHECK_EQ(told.events, 1);
+    bufferevent_free(bev);
+    event_base_free(base);
+}
+
+TEST(callers_mistakes_in_connect_are_told_at_once) {
+    struct event_base *base = event_base_new();
+    struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    struct sockaddr bad = {.sa_family = 12345};
+
+    CHECK_EQ(bufferevent_socket_connect(bev, &bad, sizeof(bad)), -1);
+    CHECK_EQ(errno, EAFNOSUPPORT);
+    CHECK_EQ(bufferevent_socket_connect(bev, NULL, 0), -1);
+    CHECK_EQ(errno, EINVAL);
+    CHECK_EQ(bufferevent_getfd(bev), -1);
+    CHECK(!pe_bufferevent_connecting(bev));
+    bufferevent_free(bev);
+    event_base_free(base);
+}
+
+/* A listener whose queue is full, so that a connect to it stays under way. */
+static int listen_deaf(struct sockaddr_in *sin, int clients[4]) {
+    socklen_t len = sizeof(*sin);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    memset(sin, 0, sizeof(*sin));
+    sin->sin_family = AF_INET;
+    sin->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK_EQ(bind(fd, (struct sockaddr *)sin, sizeof(*sin)), 0);
+    CHECK_EQ(listen(fd, 0), 0);
+    CHECK_EQ(getsockname(fd, (struct sockaddr *)sin, &len), 0);
+    for (int i = 0; i < 4; i++) {
+        clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(clients[i], (struct sockaddr *)sin, len);
+    }
+    return fd;
+}
+
+TEST(write_timeout_limits_a_connect) {
+    struct event_base *base = event_base_new();
+    struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    struct timeval limit = {0, 20000};
+    struct sockaddr_in sin;
+    struct told told = {0};
+    int clients[4], listener = listen_deaf(&sin, clients);
+
+    bufferevent_setcb(bev, told_read, told_write, told_event, &told);
+    CHECK_EQ(bufferevent_set_timeouts(bev, NULL, &limit), 0);
+    CHECK_EQ(bufferevent_socket_connect(bev, (struct sockaddr *)&sin, sizeof(sin)), 0);
+    CHECK_EQ(bufferevent_socket_connect(bev, (struct sockaddr *)&sin, sizeof(sin)), -1);
+    CHECK_EQ(errno, EALREADY);
+    run_until(base, &told.events, 1);
+    CHECK_EQ(told.what, BEV_EVENT_WRITING | BEV_EVENT_TIMEOUT);
+    CHECK_EQ(told.enabled, 0);
+    bufferevent_free(bev);
+    event_base_free(base);
+    for (int i = 0; i < 4; i++)
+        close(clients[i]);
+    close(listener);
+}
+
+TEST(free_while_connecting) {
+    struct event_base *base = event_base_new();
+    struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    struct sockaddr_in sin;
+    int clients[4], listener = listen_deaf(&sin, clients);
+
+    CHECK_EQ(bufferevent_socket_connect(bev, (struct sockaddr *)&sin, sizeof(sin)), 0);
+    turn(base);
+    bufferevent_free(bev);
+    CHECK_EQ(event_base_dispatch(base), 1);
+    event_base_free(base);
+    for (int i = 0; i < 4; i++)
+        close(clients[i]);
+    close(listener);
+}
+
+/* --- the rest ------------------------------------------------------------- */
+
+TEST(priority_is_taken_and_checked) {
+    struct event_base *base = event_base_new();
+    struct bufferevent *bev;
+
+    CHECK_EQ(event_base_priority_init(base, 3), 0);
+    bev = bufferevent_socket_new(base, -1, 0);
+    CHECK_EQ(bufferevent_get_priority(bev), 1);
+    CHECK_EQ(bufferevent_priority_set(bev, 2), 0);
+    CHECK_EQ(bufferevent_get_priority(bev), 2);
+    CHECK_EQ(bufferevent_priority_set(bev, 3), -1);
+    CHECK_EQ(bufferevent_priority_set(bev, -1), -1);
+    bufferevent_free(bev);
+    event_base_free(base);
+}
+
+TEST(moves_to_another_base_with_its_data) {
+    struct ctx c;
+    struct event_base *other = event_base_new();
+
+    open_ctx(&c, 0);
+    bufferevent_enable(c.bev, EV_READ);
+    send_text(c.fds[1], "in");
+    run_until(c.base, &c.told.reads, 1);
+    CHECK_EQ(bufferevent_base_set(other, c.bev), -1); /* it is watched */
+    CHECK_EQ(errno, EBUSY);
+    bufferevent_disable(c.bev, EV_READ | EV_WRITE);
+    bufferevent_write(c.bev, "out", 3);
+    CHECK_EQ(bufferevent_base_set(other, c.bev), 0);
+    CHECK(bufferevent_get_base(c.bev) == other);
+    event_base_free(c.base);
+    c.base = other;
+    CHECK_EQ(evbuffer_get_length(bufferevent_get_input(c.bev)), 2);
+    bufferevent_enable(c.bev, EV_READ | EV_WRITE);
+    run_until(c.base, &c.told.writes, 1);
+    CHECK_STR(receive_text(c.fds[1]), "out");
+    close_ctx(&c);
+}
+
+TEST(idle_connection_is_one_allocation) {
+    struct ctx c;
+    long before;
+
+    open_ctx(&c, 0);
+    before = pe_mem_live_total();
+    CHECK_EQ(pe_mem_live(PE_MEM_STREAM), 2); /* the base's share, and this one */
+    bufferevent_enable(c.bev, EV_READ);
+    send_text(c.fds[1], "x");
+    run_until(c.base, &c.told.reads, 1);
+    bufferevent_write_buffer(c.bev, bufferevent_get_input(c.bev));
+    turn(c.base);
+    CHECK_EQ(pe_mem_live(PE_MEM_STREAM), 2);
+    CHECK(pe_mem_live_total() - before <= 3); /* the loop's tables, the pool's blocks */
+    close_ctx(&c);
+}
+
+static void echo(struct bufferevent *bev, void *arg) {
+    (void)arg;
+    bufferevent_write_buffer(bev, bufferevent_get_input(bev));
+}
+
+TEST(steady_echo_allocates_nothing) {
+    struct ctx c;
+    unsigned long before = 0;
+
+    open_ctx(&c, 0);
+    bufferevent_setcb(c.bev, echo, NULL, NULL, NULL);
+    bufferevent_enable(c.bev, EV_READ);
+    for (int i = 0; i < 200; i++) {
+        if (i == 100)
+            before = pe_mem_total();
+        send_text(c.fds[1], "some line of text\n");
+        turn(c.base);
+        CHECK_STR(receive_text(c.fds[1]), "some line of text\n");
+    }
+    CHECK_EQ(pe_mem_total(), before);
+    close_ctx(&c);
+}
+
+static void count_buffer(struct evbuffer *buf, const struct evbuffer_cb_info *info, void *arg) {
+    struct ctx *c = arg;
+
+    (void)buf;
+    c->told.reads++;
+    c->step += (int)info->n_added;
+}
+
+TEST(evbuffer_callbacks_can_run_from_the_loop) {
+    struct ctx c;
+    struct evbuffer *buf = evbuffer_new();
+
+    open_ctx(&c, 0);
+    evbuffer_add_cb(buf, count_buffer, &c);
+    CHECK_EQ(evbuffer_defer_callbacks(buf, c.base), 0);
+    evbuffer_add(buf, "abc", 3);
+    evbuffer_add(buf, "de", 2);
+    CHECK_EQ(c.told.reads, 0);
+    turn(c.base);
+    CHECK_EQ(c.told.reads, 1);
+    CHECK_EQ(c.step, 5);
+    evbuffer_add(buf, "x", 1);
+    evbuffer_free(buf); /* while it is due */
+    turn(c.base);
+    CHECK_EQ(c.told.reads, 1);
+    buf = evbuffer_new();
+    CHECK_EQ(evbuffer_defer_callbacks(buf, c.base), 0);
+    close_ctx(&c);
+    evbuffer_add(buf, "x", 1); /* its base is gone */
+    evbuffer_free(buf);
+}

@@ -1,0 +1,236 @@
+/* test_listener.c - what accepting costs, and what happens when it fails. */
+#include "streams.h"
+
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/un.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "stream/listener.h"
+
+struct seen {
+    struct event_base *base;
+    struct evconnlistener *listener;
+    int count, errors, error, fds[512];
+    bool stops_on_error;
+};
+
+static void keep(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *addr,
+                 int socklen, void *arg) {
+    struct seen *seen = arg;
+
+    (void)listener;
+    (void)addr;
+    (void)socklen;
+    seen->fds[seen->count++] = fd;
+}
+
+static void note_error(struct evconnlistener *listener, void *arg) {
+    struct seen *seen = arg;
+
+    seen->error = errno;
+    seen->errors++;
+    if (seen->stops_on_error) {
+        evconnlistener_free(listener);
+        seen->listener = NULL;
+    }
+}
+
+static void close_kept(struct seen *seen) {
+    for (int i = 0; i < seen->count; i++)
+        close(seen->fds[i]);
+}
+
+/* A Unix socket in the abstract namespace: a connect to it is done at once. */
+static void open_seen(struct seen *seen, struct sockaddr_un *sun) {
+    memset(seen, 0, sizeof(*seen));
+    memset(sun, 0, sizeof(*sun));
+    sun->sun_family = AF_UNIX;
+    snprintf(sun->sun_path, sizeof(sun->sun_path), "%cpyevent-accept-%d", 0, (int)getpid());
+    seen->base = event_base_new();
+    seen->listener = evconnlistener_new_bind(seen->base, keep, seen, LEV_OPT_CLOSE_ON_FREE, 1024,
+                                             (struct sockaddr *)sun, sizeof(*sun));
+    CHECK(seen->listener != NULL);
+}
+
+static int connect_to(const struct sockaddr_un *sun) {
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    CHECK(fd >= 0);
+    CHECK_EQ(connect(fd, (const struct sockaddr *)sun, sizeof(*sun)), 0);
+    return fd;
+}
+
+static void close_seen(struct seen *seen) {
+    close_kept(seen);
+    if (seen->listener != NULL)
+        evconnlistener_free(seen->listener);
+    event_base_free(seen->base);
+}
+
+static int64_t fake_now = 1000 * PE_NS_PER_SEC;
+
+/* Every look at the clock is a millisecond after the last. */
+static int64_t slow_clock(void) {
+    return fake_now += PE_NS_PER_MS / 4;
+}
+
+TEST(single_connections_cost_one_call_each) {
+    struct seen seen;
+    struct sockaddr_un sun;
+
+    pe_clock_set_source(slow_clock); /* so that each wait seems to have taken time */
+    open_seen(&seen, &sun);
+    for (int i = 1; i <= 50; i++) {
+        int fd = connect_to(&sun);
+
+        run_until(seen.base, &seen.count, i);
+        close(fd);
+    }
+    CHECK_EQ(pe_listener_calls(seen.listener), 50);
+    close_seen(&seen);
+}
+
+TEST(crowd_is_accepted_in_batches) {
+    struct seen seen;
+    struct sockaddr_un sun;
+    int clients[400], turns = 0;
+
+    open_seen(&seen, &sun);
+    for (int i = 0; i < 400; i++)
+        clients[i] = connect_to(&sun);
+    for (; seen.count < 400; turns++)
+        CHECK(event_base_loop(seen.base, EVLOOP_ONCE | EVLOOP_NONBLOCK) >= 0);
+    CHECK(turns < 100); /* how many depends on how long each takes */
+    CHECK(pe_listener_calls(seen.listener) <= 400 + 2);
+    for (int i = 0; i < 400; i++)
+        close(clients[i]);
+    close_seen(&seen);
+}
+
+TEST(without_descriptors_it_reports_rests_and_comes_back) {
+    struct seen seen;
+    struct sockaddr_un sun;
+    struct rlimit limit, none;
+    unsigned long calls;
+    int client;
+
+    open_seen(&seen, &sun);
+    evconnlistener_set_error_cb(seen.listener, note_error);
+    client = connect_to(&sun);
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 3;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    run_until(seen.base, &seen.errors, 1);
+    CHECK_EQ(seen.error, EMFILE);
+    CHECK(pe_listener_rests(seen.listener));
+    calls = pe_listener_calls(seen.listener);
+    for (int i = 0; i < 100; i++) /* far less than a rest */
+        CHECK(event_base_loop(seen.base, EVLOOP_NONBLOCK) >= 0);
+    CHECK(pe_listener_calls(seen.listener) - calls <= 2);
+    run_until(seen.base, &seen.errors, 3);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    run_until(seen.base, &seen.count, 1); /* by itself */
+    CHECK(!pe_listener_rests(seen.listener));
+    close(client);
+    close_seen(&seen);
+}
+
+TEST(enable_ends_a_rest_and_disable_its_timer) {
+    struct seen seen;
+    struct sockaddr_un sun;
+    struct rlimit limit, none;
+    int client;
+
+    open_seen(&seen, &sun);
+    evconnlistener_set_error_cb(seen.listener, note_error);
+    client = connect_to(&sun);
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 3;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    run_until(seen.base, &seen.errors, 1);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    CHECK_EQ(evconnlistener_disable(seen.listener), 0);
+    CHECK_EQ(event_base_dispatch(seen.base), 1);
+    CHECK_EQ(evconnlistener_enable(seen.listener), 0);
+    CHECK(!pe_listener_rests(seen.listener));
+    run_until(seen.base, &seen.count, 1);
+    close(client);
+    close_seen(&seen);
+}
+
+TEST(error_callback_may_free_the_listener) {
+    struct seen seen;
+    struct sockaddr_un sun;
+    struct rlimit limit, none;
+    int client;
+
+    open_seen(&seen, &sun);
+    seen.stops_on_error = true;
+    evconnlistener_set_error_cb(seen.listener, note_error);
+    client = connect_to(&sun);
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 3;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    CHECK_EQ(event_base_dispatch(seen.base), 1);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    CHECK_EQ(seen.errors, 1);
+    close(client);
+    close_seen(&seen);
+}
+
+TEST(bad_arguments_are_refused) {
+    struct event_base *base = event_base_new();
+    struct sockaddr_un sun = {.sun_family = AF_UNIX, .sun_path = "/nonexistent/path"};
+
+    CHECK(evconnlistener_new(base, keep, NULL, 0, 16, -1) == NULL);
+    CHECK_EQ(errno, EBADF);
+    CHECK(evconnlistener_new(NULL, keep, NULL, 0, 16, 0) == NULL);
+    CHECK_EQ(errno, EINVAL);
+    CHECK(evconnlistener_new_bind(base, keep, NULL, 0, -1, (struct sockaddr *)&sun,
+                                  sizeof(sun)) == NULL);
+    CHECK_EQ(errno, ENOENT);
+    CHECK(evconnlistener_new_bind(base, keep, NULL, LEV_OPT_REUSEABLE, -1,
+                                  (struct sockaddr *)&sun, sizeof(sun)) == NULL);
+    CHECK_EQ(errno, EINVAL);
+    event_base_free(base);
+}
+
+TEST(ipv6_alone_or_with_ipv4) {
+    struct event_base *base = event_base_new();
+    struct sockaddr_in6 sin6 = {.sin6_family = AF_INET6};
+    unsigned flags[2] = {LEV_OPT_BIND_IPV6ONLY, LEV_OPT_BIND_IPV4_AND_IPV6};
+
+    for (int i = 0; i < 2; i++) {
+        struct evconnlistener *lev = evconnlistener_new_bind(
+            base, keep, NULL, flags[i] | LEV_OPT_CLOSE_ON_FREE | LEV_OPT_DEFERRED_ACCEPT, -1,
+            (struct sockaddr *)&sin6, sizeof(sin6));
+        int is_only = -1;
+        socklen_t len = sizeof(is_only);
+
+        if (lev == NULL)
+            SKIP("no IPv6 here");
+        CHECK_EQ(getsockopt(evconnlistener_get_fd(lev), IPPROTO_IPV6, IPV6_V6ONLY, &is_only,
+                            &len), 0);
+        CHECK_EQ(is_only, i == 0);
+        evconnlistener_free(lev);
+    }
+    event_base_free(base);
+}
+
+TEST(base_freed_first_is_survived) {
+    struct seen seen;
+    struct sockaddr_un sun;
+
+    open_seen(&seen, &sun);
+    event_base_free(seen.base);
+    CHECK(evconnlistener_get_base(seen.listener) == NULL);
+    CHECK_EQ(evconnlistener_enable(seen.listener), -1);
+    CHECK_EQ(evconnlistener_disable(seen.listener), 0);
+    evconnlistener_set_cb(seen.listener, NULL, NULL);
+    evconnlistener_free(seen.listener);
+}

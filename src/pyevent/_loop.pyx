@@ -707,7 +707,7 @@ event_kind = register_kind(event_detach)
 
 cdef void event_settle(Event self) noexcept:
     """Held as long as it is pending, active, or about to be called once more."""
-    if self.is_open and (event_pending(&self.ev, EV_ALL, NULL) or pe_event_has_calls(&self.ev)):
+    if self.is_open and not pe_event_is_idle(&self.ev):
         hold(self)
     else:
         unhold(self)
@@ -811,7 +811,7 @@ cdef class Event(Attached):
         fd = event_get_fd(&self.ev)
         return (f"<{name} {'' if fd < 0 else f'fd={fd} '}"
                 f"{flag_names(event_get_events(&self.ev))} "
-                f"{'pending' if event_pending(&self.ev, EV_ALL, NULL) else 'idle'}>")
+                f"{'idle' if pe_event_is_idle(&self.ev) else 'pending'}>")
 
     def __enter__(self):
         event_require(self)

@@ -202,6 +202,13 @@ def test_active_fires_an_event_that_is_not_pending(base):
     assert seen == [EV_READ]
 
 
+def test_active_without_flags_fires_an_event_nobody_refers_to(base):
+    seen = []
+    Event(base, -1, 0, recorder(seen)).active()
+    base.dispatch()
+    assert seen == [EventFlag(0)]
+
+
 def test_activations_before_the_call_are_merged(base, socketpair):
     """One call, with all of the reasons."""
     near, far = socketpair

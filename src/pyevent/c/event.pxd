@@ -79,7 +79,7 @@ cdef extern from "event2/event.h":
 
 cdef extern from "loop/base.h":
     int pe_event_add_ns(event *ev, int64_t timeout_ns)
-    bint pe_event_has_calls(const event *ev)
+    bint pe_event_is_idle(const event *ev)
     int64_t pe_base_now(event_base *base)
     bint pe_base_is_running(const event_base *base)
 

@@ -19,6 +19,7 @@
 #include "base/errors.h"
 #include "base/list.h"
 #include "base/sock.h"
+#include "buf/seg.h"
 #include "stream/bufferevent.h"
 #include "stream/rare.h"
 #include "stream/sigpipe.h"
@@ -116,9 +117,26 @@ static ssize_t send_once(struct bev_socket *s) {
     return n;
 }
 
+/* Whether the output goes on with bytes that are only in a file. */
+static bool file_is_next(const struct evbuffer *out) {
+    return (out->flags & PE_BUF_FILES) && out->first != NULL && out->first->data == NULL;
+}
+
+/* A file after bytes in memory takes a call of its own: no reason to wait for the
+ * next turn with it. How many bytes went, or a negative errno. */
+static ssize_t send_with_file(struct bev_socket *s) {
+    struct evbuffer *out = &s->bev.output;
+    bool began_with_file = file_is_next(out);
+    ssize_t n = send_once(s), more = 0;
+
+    if (n > 0 && !began_with_file && !s->bev.is_detached && file_is_next(out))
+        more = send_once(s);
+    return more > 0 ? n + more : n; /* an error will be there next time also */
+}
+
 static void transmit(struct bev_socket *s) {
     struct bufferevent *bev = &s->bev;
-    ssize_t n = send_once(s);
+    ssize_t n = send_with_file(s);
     int err;
 
     if (n < 0 && n != -EAGAIN && n != -EWOULDBLOCK && n != -EINTR) {

@@ -238,6 +238,22 @@ TEST(nothing_left_to_wait_for_when_all_is_written) {
     close_ctx(&c);
 }
 
+TEST(bytes_and_the_file_behind_them_go_out_in_one_turn) {
+    struct ctx c;
+    FILE *file = tmpfile();
+
+    open_ctx(&c, 0);
+    CHECK_EQ(fwrite("the file", 1, 8, file), 8);
+    fflush(file);
+    bufferevent_write(c.bev, "header, ", 8);
+    CHECK_EQ(evbuffer_add_file(bufferevent_get_output(c.bev), dup(fileno(file)), 0, -1), 0);
+    turn(c.base);
+    CHECK_STR(receive_text(c.fds[1]), "header, the file");
+    CHECK_EQ(c.told.writes, 1);
+    fclose(file);
+    close_ctx(&c);
+}
+
 static void free_after_write(struct bufferevent *bev, void *arg) {
     struct ctx *c = arg;
 

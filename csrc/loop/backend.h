@@ -71,5 +71,6 @@ extern const struct pe_backend_ops *const pe_backends[];
 
 extern const struct pe_backend_ops pe_backend_epoll;
 extern const struct pe_backend_ops pe_backend_poll;
+extern const struct pe_backend_ops pe_backend_select;
 
 #endif

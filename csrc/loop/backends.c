@@ -8,6 +8,7 @@ const struct pe_backend_ops *const pe_backends[] = {
     &pe_backend_epoll,
 #endif
     &pe_backend_poll,
+    &pe_backend_select,
     NULL,
 };
 

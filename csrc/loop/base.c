@@ -9,6 +9,7 @@
 #include "base/errors.h"
 #include "base/log.h"
 #include "loop/config.h"
+#include "loop/debug.h"
 #include "loop/stats.h"
 #include "loop/watch.h"
 
@@ -95,7 +96,7 @@ static void free_extensions(struct event_base *base) {
     }
 }
 
-void event_base_free(struct event_base *base) {
+void event_base_free_nofinalize(struct event_base *base) {
     if (base == NULL)
         return;
     if (base->is_running) {
@@ -120,8 +121,14 @@ void event_base_free(struct event_base *base) {
     pe_free(PE_MEM_BASE, base);
 }
 
-void event_base_free_nofinalize(struct event_base *base) {
-    event_base_free(base);
+void event_base_free(struct event_base *base) {
+    if (base != NULL && !base->is_running)
+        pe_queues_finalize(base);
+    event_base_free_nofinalize(base);
+}
+
+void libevent_global_shutdown(void) {
+    pe_debug_shutdown();
 }
 
 void *pe_base_extension(struct event_base *base, const void *key) {

@@ -16,8 +16,8 @@
 
 #include "base/clock.h"
 #include "base/errors.h"
-
-#define EVENT_IO (EV_READ | EV_WRITE | EV_CLOSED)
+#include "base/log.h"
+#include "loop/debug.h"
 
 static void event_run(struct event_base *base, struct pe_task *task);
 static void event_fire(struct event_base *base, struct pe_timer *timer);
@@ -40,10 +40,27 @@ void *event_self_cbarg(void) {
     return &self_cbarg;
 }
 
+/* In debug mode: whether the memory is free for an event; it is noted as one. */
+static bool may_assign(struct event *ev) {
+    int err;
+
+    if (pe_debug_knows(ev) && !pe_event_is_idle(ev)) {
+        pe_log_error("event_assign: event %p is pending or active", (void *)ev);
+        errno = EBUSY;
+        return false;
+    }
+    err = pe_debug_assigned(ev);
+    if (err < 0)
+        errno = -err;
+    return err == 0;
+}
+
 int event_assign(struct event *ev, struct event_base *base, evutil_socket_t fd, short what,
                  event_callback_fn cb, void *arg) {
-    if (base == NULL || ((what & EV_SIGNAL) && (what & EVENT_IO)))
+    if (base == NULL || ((what & EV_SIGNAL) && (what & PE_EVENT_IO)))
         return pe_fail(-EINVAL);
+    if (pe_debug_is_on() && !may_assign(ev))
+        return -1;
     if (base->running_event == ev)
         base->calls_left = 0; /* in its own callback: what remains was for the old one */
     pe_io_init(&ev->io, fd, event_run, base->queue_count / 2);
@@ -73,11 +90,17 @@ struct event *event_new(struct event_base *base, evutil_socket_t fd, short what,
     return ev;
 }
 
+static void free_memory(struct event *ev) {
+    if (pe_debug_is_on())
+        pe_debug_unassigned(ev);
+    pe_free(PE_MEM_EVENT, ev);
+}
+
 void event_free(struct event *ev) {
     if (ev == NULL)
         return;
     (void)event_del(ev); /* fails only for an event that was never set up */
-    pe_free(PE_MEM_EVENT, ev);
+    free_memory(ev);
 }
 
 /* --- waiting ---------------------------------------------------------------- */
@@ -87,8 +110,8 @@ static int insert(struct event_base *base, struct event *ev) {
 
     if (ev->io.task.state & EVLIST_INSERTED)
         return 0;
-    if (ev->events & EVENT_IO)
-        err = pe_io_set(base, &ev->io, ev->events & (EVENT_IO | EV_ET));
+    if (ev->events & PE_EVENT_IO)
+        err = pe_io_set(base, &ev->io, ev->events & (PE_EVENT_IO | EV_ET));
     else if (ev->events & EV_SIGNAL)
         err = pe_signal_add(base, ev);
     else
@@ -131,6 +154,8 @@ int pe_event_add_ns(struct event *ev, int64_t timeout_ns) {
     struct event_base *base = ev->base;
     int err = 0;
 
+    if (!pe_debug_check(ev, "event_add"))
+        return -EINVAL;
     if (!(ev->io.task.state & EVLIST_INIT) || base == NULL ||
         (ev->io.task.state & EVLIST_FINALIZING))
         return -EINVAL;
@@ -169,6 +194,8 @@ void pe_event_forget(struct event *ev) {
 }
 
 int event_del(struct event *ev) {
+    if (!pe_debug_check(ev, "event_del"))
+        return pe_fail(-EINVAL);
     if (!(ev->io.task.state & EVLIST_INIT) || ev->base == NULL)
         return pe_fail(-EINVAL);
     pe_event_forget(ev);
@@ -211,6 +238,8 @@ static void activate_calls(struct event_base *base, struct event *ev, short res,
 }
 
 void event_active(struct event *ev, int res, short ncalls) {
+    if (!pe_debug_check(ev, "event_active"))
+        return;
     if (!(ev->io.task.state & EVLIST_INIT) || ev->base == NULL ||
         (ev->io.task.state & EVLIST_FINALIZING))
         return;
@@ -285,147 +314,42 @@ struct event *event_base_get_running_event(struct event_base *base) {
     return base->running_event;
 }
 
-/* --- once ------------------------------------------------------------------- */
+/* --- finalizing ------------------------------------------------------------- */
 
-struct once {
-    struct event ev;
-    struct pe_link link; /* in event_base.once */
-    event_callback_fn callback;
-    void *arg;
-};
+/* The last call for an event, from the loop: no callback of it runs any more. */
+void pe_event_run_finalizer(struct event_base *base, struct pe_task *task) {
+    struct event *ev = pe_container(task, struct event, io.task);
+    event_finalize_callback_fn callback = (event_finalize_callback_fn)(void (*)(void))ev->callback;
+    bool frees = ev->calls != 0;
 
-static void once_run(evutil_socket_t fd, short what, void *arg) {
-    struct once *once = arg;
-    event_callback_fn callback = once->callback;
-    void *user_arg = once->arg;
-
-    once->ev.base->running_event = NULL; /* no event of the user's */
-    pe_list_remove(&once->link);
-    pe_free(PE_MEM_EVENT, once);
-    callback(fd, what, user_arg);
+    (void)base;
+    ev->io.task.run = event_run;
+    callback(ev, ev->arg);
+    if (frees)
+        free_memory(ev);
 }
 
-int event_base_once(struct event_base *base, evutil_socket_t fd, short what, event_callback_fn cb,
-                    void *arg, const struct timeval *timeout) {
-    struct once *once;
-    int err = 0;
-
-    if (base == NULL || cb == NULL || (what & (EV_SIGNAL | EV_PERSIST)) ||
-        !(what & (EV_TIMEOUT | EVENT_IO)))
+static int finalize(struct event *ev, event_finalize_callback_fn cb, bool frees) {
+    if (!pe_debug_check(ev, "event_finalize"))
         return pe_fail(-EINVAL);
-    once = pe_malloc(PE_MEM_EVENT, sizeof(*once));
-    if (once == NULL)
-        return pe_fail(-ENOMEM);
-    once->callback = cb;
-    once->arg = arg;
-    (void)event_assign(&once->ev, base, fd, what, once_run, once); /* checked above */
-    pe_list_push_back(&base->once, &once->link);
-    if (!(what & EVENT_IO) && (timeout == NULL || !evutil_timerisset(timeout)))
-        event_active(&once->ev, EV_TIMEOUT, 1); /* at once, in the order of calls */
-    else if (event_add(&once->ev, timeout) < 0)
-        err = -errno;
-    if (err < 0) {
-        pe_list_remove(&once->link);
-        pe_free(PE_MEM_EVENT, once);
-        return pe_fail(err);
-    }
+    if (!(ev->io.task.state & EVLIST_INIT) || ev->base == NULL || cb == NULL ||
+        (ev->io.task.state & EVLIST_FINALIZING))
+        return pe_fail(-EINVAL);
+    pe_event_forget(ev);
+    ev->io.task.state |= EVLIST_FINALIZING;
+    ev->callback = (event_callback_fn)(void (*)(void))cb;
+    ev->calls = frees;
+    ev->io.task.run = pe_event_run_finalizer;
+    pe_task_activate(ev->base, &ev->io.task, 0);
     return 0;
 }
 
-void pe_event_free_once(struct event_base *base) {
-    struct pe_link *link;
-
-    while ((link = pe_list_pop_front(&base->once)) != NULL) {
-        struct once *once = pe_container(link, struct once, link);
-
-        pe_event_forget(&once->ev); /* it may be active */
-        pe_free(PE_MEM_EVENT, once);
-    }
+int event_finalize(unsigned flags, struct event *ev, event_finalize_callback_fn cb) {
+    (void)flags;
+    return finalize(ev, cb, false);
 }
 
-/* --- asking ----------------------------------------------------------------- */
-
-int event_pending(const struct event *ev, short what, struct timeval *tv) {
-    short found = 0;
-
-    if (!(ev->io.task.state & EVLIST_INIT) || ev->base == NULL)
-        return 0;
-    if (ev->io.task.state & EVLIST_INSERTED)
-        found |= ev->events & (EVENT_IO | EV_SIGNAL);
-    if (pe_task_is_queued(&ev->io.task))
-        found |= ev->io.task.res;
-    if (ev->io.task.state & EVLIST_TIMEOUT)
-        found |= EV_TIMEOUT;
-    what &= EV_TIMEOUT | EVENT_IO | EV_SIGNAL;
-    if (tv != NULL && (what & EV_TIMEOUT) && (ev->io.task.state & EVLIST_TIMEOUT))
-        pe_ns_to_timeval(pe_clock_wall() + (ev->timer.node.key - pe_clock_now()), tv);
-    return found & what;
-}
-
-int event_initialized(const struct event *ev) {
-    return (ev->io.task.state & EVLIST_INIT) != 0;
-}
-
-bool pe_event_is_idle(const struct event *ev) {
-    return !(ev->io.task.state & (EVLIST_INSERTED | EVLIST_TIMEOUT | EVLIST_ACTIVE |
-                                  EVLIST_ACTIVE_LATER | EVLIST_SIGNAL));
-}
-
-int event_base_set(struct event_base *base, struct event *ev) {
-    if (base == NULL || !(ev->io.task.state & EVLIST_INIT) || !pe_event_is_idle(ev))
-        return pe_fail(-EINVAL);
-    ev->base = base;
-    ev->io.task.pri = (uint8_t)(base->queue_count / 2);
-    ev->io.gen = 0; /* a registration of the other base */
-    return 0;
-}
-
-int event_priority_set(struct event *ev, int priority) {
-    if (ev->base == NULL || priority < 0 || priority >= ev->base->queue_count ||
-        pe_task_is_queued(&ev->io.task))
-        return pe_fail(-EINVAL);
-    ev->io.task.pri = (uint8_t)priority;
-    return 0;
-}
-
-evutil_socket_t event_get_fd(const struct event *ev) {
-    return ev->io.task.fd;
-}
-
-struct event_base *event_get_base(const struct event *ev) {
-    return ev->base;
-}
-
-short event_get_events(const struct event *ev) {
-    return ev->events;
-}
-
-event_callback_fn event_get_callback(const struct event *ev) {
-    return ev->callback;
-}
-
-void *event_get_callback_arg(const struct event *ev) {
-    return ev->arg;
-}
-
-int event_get_priority(const struct event *ev) {
-    return ev->io.task.pri;
-}
-
-void event_get_assignment(const struct event *ev, struct event_base **base, evutil_socket_t *fd,
-                          short *events, event_callback_fn *callback, void **arg) {
-    if (base != NULL)
-        *base = ev->base;
-    if (fd != NULL)
-        *fd = ev->io.task.fd;
-    if (events != NULL)
-        *events = ev->events;
-    if (callback != NULL)
-        *callback = ev->callback;
-    if (arg != NULL)
-        *arg = ev->arg;
-}
-
-size_t event_get_struct_event_size(void) {
-    return sizeof(struct event);
+int event_free_finalize(unsigned flags, struct event *ev, event_finalize_callback_fn cb) {
+    (void)flags;
+    return finalize(ev, cb, true);
 }

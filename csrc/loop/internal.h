@@ -15,6 +15,8 @@
 #include "loop/backend.h"
 #include "loop/base.h"
 
+#define PE_EVENT_IO (EV_READ | EV_WRITE | EV_CLOSED) /* what an fd can tell */
+
 struct pe_signals;
 struct pe_stats;
 struct pe_common_timeout;
@@ -134,6 +136,7 @@ int pe_iomap_foreach_of(struct event_base *base, int fd, int (*fn)(struct pe_io 
 int pe_queues_open(struct event_base *base, int n);
 void pe_queues_close(struct event_base *base);
 void pe_queues_take_later(struct event_base *base);
+void pe_queues_finalize(struct event_base *base); /* run the finalizers that are due */
 
 /* Run one level of priority: how many callbacks ran. */
 int pe_queues_run(struct event_base *base);
@@ -172,6 +175,7 @@ void pe_event_forget(struct event *ev);
 struct event *pe_event_of_io(struct pe_io *io);          /* NULL: no event's */
 struct event *pe_event_of_task(struct pe_task *task);    /* NULL: no event's */
 struct event *pe_event_of_timer(struct pe_timer *timer); /* NULL: no event's */
+void pe_event_run_finalizer(struct event_base *base, struct pe_task *task);
 void pe_event_free_once(struct event_base *base);
 
 static inline int pe_base_added_count(const struct event_base *base) {

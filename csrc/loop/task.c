@@ -65,6 +65,25 @@ void pe_task_init(struct pe_task *task, void (*run)(struct event_base *, struct 
     task->state = 0;
 }
 
+void pe_queues_finalize(struct event_base *base) {
+    pe_queues_take_later(base);
+    for (int i = 0; i < base->queue_count; i++) {
+        struct pe_link *head = &base->queues[i].tasks;
+        struct pe_link *at = head->next;
+
+        while (at != head) {
+            struct pe_task *task = pe_container(at, struct pe_task, link);
+
+            at = at->next;
+            if (task->run != pe_event_run_finalizer)
+                continue;
+            pe_task_cancel(base, task);
+            task->run(base, task);
+            at = head->next; /* it may have changed anything */
+        }
+    }
+}
+
 static struct pe_queue *queue_of(struct event_base *base, const struct pe_task *task) {
     int pri = task->pri < base->queue_count ? task->pri : base->queue_count - 1;
 

@@ -259,6 +259,14 @@ struct event *event_base_get_running_event(struct event_base *base);
  * was zeroed before. */
 int event_initialized(const struct event *ev);
 
+/* Delete the event, and have `cb` called from the loop as the last thing that is
+ * done with it, when no callback of it runs: then its memory may go, which
+ * event_free_finalize sees to itself. It cannot be added any more. `flags`
+ * must be 0. event_base_free calls what is still due. */
+typedef void (*event_finalize_callback_fn)(struct event *ev, void *arg);
+int event_finalize(unsigned flags, struct event *ev, event_finalize_callback_fn cb);
+int event_free_finalize(unsigned flags, struct event *ev, event_finalize_callback_fn cb);
+
 /* Only while it is neither pending nor active. */
 int event_base_set(struct event_base *base, struct event *ev);
 
@@ -310,6 +318,15 @@ void event_set_fatal_callback(event_fatal_cb cb);
 
 /* EVENT_DBG_ALL: log debug lines also. */
 void event_enable_debug_logging(ev_uint32_t which);
+
+/* Before any other call: keep track of which memory holds an event, and refuse,
+ * with a log line, to use memory that holds none or to set up a pending event
+ * again. event_debug_unassign is for events of event_assign whose memory goes. */
+void event_enable_debug_mode(void);
+void event_debug_unassign(struct event *ev);
+
+/* Free what the library keeps for the whole process, after all bases. */
+void libevent_global_shutdown(void);
 
 /* Use these instead of malloc, realloc and free. Before any other call. */
 void event_set_mem_functions(void *(*malloc_fn)(size_t sz), void *(*realloc_fn)(void *ptr, size_t sz),

@@ -18,4 +18,7 @@ int pe_relay_open(struct event_base *base,
                   void (*notice)(void *arg, const unsigned char *bytes, size_t n), void *arg);
 void pe_relay_close(struct event_base *base);
 
+/* Bytes that came after the loop's last look: up to `n` into `bytes`; how many. */
+size_t pe_relay_take(struct event_base *base, unsigned char *bytes, size_t n);
+
 #endif

@@ -87,12 +87,19 @@ void pe_base_wake(struct event_base *base) {
     errno = saved;
 }
 
+size_t pe_relay_take(struct event_base *base, unsigned char *bytes, size_t n) {
+    ssize_t got = base->relay_fds[0] >= 0 ? read(base->relay_fds[0], bytes, n) : 0;
+
+    return got > 0 ? (size_t)got : 0;
+}
+
 static void relay_run(struct event_base *base, struct pe_task *task) {
     unsigned char bytes[256];
-    ssize_t n = read(task->fd, bytes, sizeof(bytes));
+    size_t n = pe_relay_take(base, bytes, sizeof(bytes));
 
+    (void)task;
     if (n > 0)
-        base->relay_notice(base->relay_arg, bytes, (size_t)n);
+        base->relay_notice(base->relay_arg, bytes, n);
 }
 
 int pe_relay_open(struct event_base *base,

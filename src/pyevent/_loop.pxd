@@ -52,7 +52,8 @@ cdef class EventBase:
     cdef pe_py_hooks hooks
     cdef object handler       # exception handler; None: the default one
     cdef object failure       # to be raised when the loop has ended
-    cdef int forward_to       # earlier fd of signal.set_wakeup_fd; -1: none
+    cdef int relay_fd         # what signal.set_wakeup_fd has of this base; -1: nothing
+    cdef int forward_to       # what it had before; -1: nothing
     cdef object __weakref__
 
 
@@ -61,10 +62,12 @@ cdef class EventBase:
 cdef class Attached:
     cdef EventBase owner
     cdef pe_link link
-    cdef unsigned char kind           # which detach function closes it
-    cdef bint is_held
-    cdef bint closes_on_failure       # the default exception handler closes it
-    cdef unsigned char failures       # of its callback in a row
+    cdef unsigned char kind               # which detach function closes it
+    cdef unsigned char failures           # of its callback in a row
+    # Facts, of one byte each: there are many of these objects.
+    cdef unsigned char is_held
+    cdef unsigned char closes_on_failure  # the default exception handler closes it
+    cdef unsigned char uses_methods       # on_read ... of a subclass instead of callbacks
     cdef object __weakref__
 
 

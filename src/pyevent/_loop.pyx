@@ -37,6 +37,11 @@ from pyevent.constants import EventFlag, Feature
 
 
 cdef extern from "Python.h":
+    void PyErr_Fetch(PyObject **kind, PyObject **value, PyObject **traceback)
+    void PyErr_NormalizeException(PyObject **kind, PyObject **value, PyObject **traceback)
+    void PyErr_SetObject(object kind, object value)
+    void PyErr_WriteUnraisable(object source)
+    int PyException_SetTraceback(PyObject *exc, PyObject *traceback)
     ctypedef int (*visit_fn "visitproc")(PyObject *, void *) noexcept
     ctypedef int (*traverse_fn "traverseproc")(PyObject *, visit_fn, void *) noexcept
     ctypedef struct TypeObject "PyTypeObject":
@@ -133,22 +138,35 @@ cdef class Attached:
 
 # --- failing callbacks --------------------------------------------------------------
 
-cdef int already_raised() except -1:
-    return -1  # the exception is set
-
-
 cdef object take_exception():
     """The exception that a C call has left, taken."""
-    try:
-        already_raised()
-    except BaseException as exc:
-        return exc
+    cdef PyObject *kind
+    cdef PyObject *value
+    cdef PyObject *traceback
+    cdef object exc
+    PyErr_Fetch(&kind, &value, &traceback)
+    PyErr_NormalizeException(&kind, &value, &traceback)
+    exc = <object>value
+    if traceback != NULL:
+        PyException_SetTraceback(value, traceback)
+    Py_XDECREF(kind)
+    Py_XDECREF(value)
+    Py_XDECREF(traceback)
+    return exc
 
 
 cdef void stop_with(EventBase base, object exc) noexcept:
-    """Have dispatch() raise `exc`, the first one if there are several."""
-    if base.failure is None:
+    """Have dispatch() raise `exc`. Of several the first, but KeyboardInterrupt and its like
+    before any Exception; the others go to sys.unraisablehook.
+    """
+    cdef object other = base.failure
+    if other is None or isinstance(other, Exception) and not isinstance(exc, Exception):
         base.failure = exc
+    else:
+        other = exc
+    if other is not None:
+        PyErr_SetObject(type(other), other)
+        PyErr_WriteUnraisable(base)
     if base.base != NULL:
         event_base_loopbreak(base.base)
 
@@ -179,6 +197,8 @@ cdef void call_failed(EventBase base, object source, object callback, str messag
         handle(base, {"message": message, "exception": exc, "source": source,
                       "callback": callback})
     except BaseException as inner:  # the handler's own
+        if inner is not exc and inner.__context__ is None:
+            inner.__context__ = exc
         stop_with(base, inner)
 
 
@@ -294,7 +314,7 @@ cdef class EventBase:
     def __cinit__(self, *args, **kwargs):
         pe_list_init(&self.held)
         pe_list_init(&self.loose)
-        self.forward_to = -1
+        self.relay_fd = self.forward_to = -1
 
     def __init__(self, EventConfig config=None, *, str backend=None, exception_handler=None):
         if self.base != NULL:
@@ -615,58 +635,74 @@ cdef void relay_noticed(void *arg, const unsigned char *data, size_t n) noexcept
     notice_signals(self)
 
 
+cdef int set_wakeup(int fd) except -2:
+    """signal.set_wakeup_fd; no descriptor if `fd` has become unfit for it. Gives the old one."""
+    try:
+        return signal.set_wakeup_fd(fd, warn_on_full_buffer=fd < 0)
+    except (OSError, ValueError):
+        return signal.set_wakeup_fd(-1)
+
+
 cdef int relay_start(EventBase self) except -1:
     """Have a signal wake the wait: the earlier descriptor goes to forward_to."""
     cdef int fd = check_err(pe_relay_open(self.base, relay_noticed, <void *>self), self)
     self.forward_to = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
-    return fd
+    self.relay_fd = fd
+    relaying.append(self)
+    return 0
 
 
 cdef void relay_mended(void *arg) noexcept:
     """In a forked child that goes on with the loop: a relay of its own."""
     cdef EventBase self = <EventBase>arg
-    cdef int fd
     self.hooks.mend = False
     try:
-        fd = check_err(pe_relay_open(self.base, relay_noticed, arg), self)
-        signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+        self.relay_fd = check_err(pe_relay_open(self.base, relay_noticed, arg), self)
+        signal.set_wakeup_fd(self.relay_fd, warn_on_full_buffer=False)
     except BaseException as exc:
         stop_with(self, exc)
 
 
-cdef int relay_stop(EventBase self, int fd) except -1:
-    cdef int current = signal.set_wakeup_fd(self.forward_to)
-    self.forward_to = -1
-    if current != fd and current >= 0 and not self.hooks.mend:
+cdef int relay_stop(EventBase self) except -1:
+    cdef int current = set_wakeup(self.forward_to)
+    cdef unsigned char data[256]
+    cdef size_t n = pe_relay_take(self.base, data, sizeof(data))
+    if current >= 0 and current != self.relay_fd:
         signal.set_wakeup_fd(current)  # somebody's own, set in a callback: theirs stays
+    elif self.forward_to >= 0 and n > 0:
+        write(self.forward_to, data, n)  # of signals in the last callbacks
+    self.relay_fd = self.forward_to = -1
     self.hooks.mend = False
+    relaying.remove(self)
     return 0
 
 
 cdef int run(EventBase self, int flags) except -1:
-    cdef int result, error, relay_fd
-    cdef object failure
+    cdef int result, error
     require_base(self)
     if pe_base_is_running(self.base):
         raise RuntimeError(f"{self!r} runs already")
-    relay_fd = -1
+    raise_failure(self)  # of a callback that ran outside the loop
     if not flags & EVLOOP_NONBLOCK and threading.current_thread() is threading.main_thread():
-        relay_fd = relay_start(self)
-        relaying.append(self)
+        relay_start(self)
     try:
         result = event_base_loop(self.base, flags)
         error = errno
     finally:
-        if relay_fd >= 0:
-            relaying.remove(self)
-            relay_stop(self, relay_fd)
-    if self.failure is not None:
-        failure = self.failure
-        self.failure = None
-        raise failure
+        if self.relay_fd >= 0 or self.hooks.mend:
+            relay_stop(self)
+    raise_failure(self)
     if result < 0:
         check_err(-error, self)
     return result
+
+
+cdef int raise_failure(EventBase self) except -1:
+    cdef object failure = self.failure
+    self.failure = None
+    if failure is not None:
+        raise failure
+    return 0
 
 
 cdef list relaying = []  # bases that run in the main thread, outermost first
@@ -680,9 +716,13 @@ def _after_fork_in_child():
         return
     signal.set_wakeup_fd(-1)  # the inherited one leads to the parent
     for base in list(relaying):
+        base.relay_fd = -1
         if base.base != NULL and pe_base_is_running(base.base):
             base.hooks.mend = True
+            if base is not relaying[0]:
+                base.forward_to = -1  # the relay of the one outside it, which is gone
         else:
+            base.forward_to = -1
             relaying.remove(base)  # its thread stayed in the parent
 
 

@@ -88,7 +88,7 @@ cdef extern from "loop/relay.h":
     int pe_relay_open(event_base *base,
                       void (*notice)(void *arg, const unsigned char *data, size_t n) noexcept,
                       void *arg)
-    void pe_relay_close(event_base *base)
+    size_t pe_relay_take(event_base *base, unsigned char *data, size_t n)
 
 
 cdef extern from "loop/fork.h":

@@ -85,13 +85,23 @@ int pe_buf_append(struct evbuffer *buf, const void *data, size_t n) {
 
     if (n == 0)
         return 0;
+    if (buf->last == NULL && n <= RING_PIECE) {
+        struct pe_seg *ring = pe_seg_ring(buf->pool, n);
+
+        if (ring == NULL)
+            return -ENOMEM;
+        memcpy(ring->data, data, n);
+        ring->tail = n;
+        buf->first = buf->last = ring;
+        buf->len = n;
+        return 0;
+    }
     if (!pe_buf_fits(buf, n))
         return -EOVERFLOW;
     err = room_for(buf, n);
-    if (err != 0)
-        return err;
-    fill(buf, data, n);
-    return 0;
+    if (err == 0)
+        fill(buf, data, n);
+    return err;
 }
 
 int pe_evbuffer_put(struct evbuffer *buf, const void *data, size_t n) {

@@ -1,84 +1,77 @@
-/* depot.c - a few segments for the whole process. See depot.h.
+/* depot.c - a few segments for the thread that uses most buffers. See depot.h.
  *
- * Whether there are buffers at all is looked at without a lock: a segment given
- * back while another thread frees the last buffer may stay in its slot, until
- * the next last buffer is freed.
+ * Who owns it is decided when there was no owner: by compare-and-swap, in the
+ * thread that makes a buffer. It is given up, and its segments freed, by the
+ * owner alone: when it frees the last buffer, or by the destructor of a
+ * thread-specific key when it ends. When another thread frees the last buffer,
+ * what is in the depot stays there until then.
  */
 #include "buf/depot.h"
 
-#include "base/mem.h"
-#include "buf/seg.h"
+#include <pthread.h>
 
-#include <stdatomic.h>
-#include <stdbool.h>
+struct pe_depot pe_depot;
 
-#define SLOTTED_CLASSES (PE_CLASS_FIRST_RING + 3) /* up to 16 KiB */
-#define SLOTS 4
-
-static _Atomic(struct pe_seg *) slots[SLOTTED_CLASSES][SLOTS];
 static atomic_long n_buffers;
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_key_t key;
+static bool have_key;
 
-/* Under AddressSanitizer every segment is a block of its own, so that the use of
- * one that was given back is seen. */
-static inline bool has_slots(unsigned size_class) {
+/* How many segments are kept: 8 KiB, 8 KiB, 32 KiB, 64 KiB. Under AddressSanitizer
+ * none, so that the use of one that was given back is seen. */
 #if defined(__SANITIZE_ADDRESS__)
-    (void)size_class;
-    return false;
+static const unsigned most[PE_DEPOT_CLASSES];
 #else
-    return size_class < SLOTTED_CLASSES;
+static const unsigned most[PE_DEPOT_CLASSES] = {64, 8, 8, 4};
 #endif
+
+/* Only the owner comes here. */
+static void give_up(void) {
+    for (unsigned c = 0; c < PE_DEPOT_CLASSES; c++) {
+        while (pe_depot.free[c] != NULL) {
+            struct pe_seg *seg = pe_depot.free[c];
+
+            pe_depot.free[c] = seg->next;
+            pe_seg_free(seg);
+        }
+        pe_depot.left[c] = 0;
+    }
+    atomic_store_explicit(&pe_depot.owner, NULL, memory_order_release);
 }
 
-struct pe_seg *pe_depot_take(unsigned size_class) {
-    struct pe_seg *seg;
-
-    if (has_slots(size_class)) {
-        for (int i = 0; i < SLOTS; i++) {
-            if (atomic_load_explicit(&slots[size_class][i], memory_order_relaxed) == NULL)
-                continue;
-            seg = atomic_exchange_explicit(&slots[size_class][i], NULL,
-                                           memory_order_acquire);
-            if (seg != NULL)
-                return seg;
-        }
-    }
-    seg = pe_malloc(PE_MEM_SEGMENT, sizeof(*seg) + pe_class_bytes(size_class));
-    if (seg == NULL)
-        return NULL;
-    seg->block = NULL;
-    seg->size_class = (uint8_t)size_class;
-    return seg;
+static void thread_ends(void *self) {
+    if (pe_depot_is_mine() && self != NULL)
+        give_up();
 }
 
-void pe_depot_give(struct pe_seg *seg) {
-    unsigned size_class = seg->size_class;
+static void make_key(void) {
+    have_key = pthread_key_create(&key, thread_ends) == 0;
+}
 
-    if (has_slots(size_class) &&
-        atomic_load_explicit(&n_buffers, memory_order_relaxed) > 0) {
-        for (int i = 0; i < SLOTS; i++) {
-            struct pe_seg *empty = NULL;
+/* Without the key nobody could give the depot up when its thread ends, so then
+ * there is none. */
+static void become_owner(void) {
+    const void *nobody = NULL;
 
-            if (atomic_load_explicit(&slots[size_class][i], memory_order_relaxed) != NULL)
-                continue;
-            if (atomic_compare_exchange_strong_explicit(&slots[size_class][i], &empty, seg,
-                                                        memory_order_release,
-                                                        memory_order_relaxed))
-                return;
-        }
-    }
-    pe_free(PE_MEM_SEGMENT, seg);
+    (void)pthread_once(&key_once, make_key);
+    if (!have_key || pthread_setspecific(key, &pe_depot) != 0)
+        return;
+    if (!atomic_compare_exchange_strong_explicit(&pe_depot.owner, &nobody, pe_thread_self(),
+                                                 memory_order_acquire,
+                                                 memory_order_relaxed))
+        return;
+    for (unsigned c = 0; c < PE_DEPOT_CLASSES; c++)
+        pe_depot.left[c] = most[c];
 }
 
 void pe_depot_join(void) {
     atomic_fetch_add_explicit(&n_buffers, 1, memory_order_relaxed);
+    if (atomic_load_explicit(&pe_depot.owner, memory_order_relaxed) == NULL)
+        become_owner();
 }
 
 void pe_depot_leave(void) {
-    if (atomic_fetch_sub_explicit(&n_buffers, 1, memory_order_acq_rel) != 1)
-        return;
-    for (unsigned c = 0; c < SLOTTED_CLASSES; c++) {
-        for (int i = 0; i < SLOTS; i++)
-            pe_free(PE_MEM_SEGMENT,
-                    atomic_exchange_explicit(&slots[c][i], NULL, memory_order_acquire));
-    }
+    if (atomic_fetch_sub_explicit(&n_buffers, 1, memory_order_relaxed) == 1 &&
+        pe_depot_is_mine())
+        give_up();
 }

@@ -80,17 +80,19 @@ bool pe_call_leave(struct evbuffer *buf, struct pe_call *call) {
 void pe_buf_clear(struct evbuffer *buf, struct pe_dead *dead) {
     struct pe_seg *seg = buf->first;
 
+    if (seg == NULL)
+        return;
     buf->first = buf->last = NULL;
     buf->len = 0;
     buf->searched = 0;
     buf->epoch++;
     buf->flags &= (uint8_t)~PE_BUF_FILES;
-    while (seg != NULL) {
+    do {
         struct pe_seg *next = seg->next;
 
         pe_seg_drop(seg, buf->pool, dead);
         seg = next;
-    }
+    } while (seg != NULL);
 }
 
 void pe_buf_consume(struct evbuffer *buf, size_t n, struct pe_dead *dead) {
@@ -136,7 +138,7 @@ void pe_buf_drop_room(struct evbuffer *buf) {
 }
 
 void pe_buf_link(struct evbuffer *buf, struct pe_seg *seg) {
-    if (buf->len == 0)
+    if (buf->len == 0 && buf->last != NULL)
         pe_buf_drop_room(buf);
     if (buf->last == NULL) {
         seg->next = NULL;
@@ -162,25 +164,26 @@ size_t pe_buf_ring_size(const struct evbuffer *buf, size_t n) {
 
 /* --- Places --- */
 
-struct pe_at pe_buf_seek(const struct evbuffer *buf, size_t pos) {
-    struct pe_at at = {NULL, 0, pos};
+void pe_buf_seek_on(const struct evbuffer *buf, size_t pos, struct pe_at *out) {
     struct pe_seg *seg = buf->first;
 
+    out->seg = NULL;
+    out->off = 0;
+    out->pos = pos;
     if (pos >= buf->len)
-        return at;
+        return;
     while (pos >= pe_seg_used(seg)) {
         pos -= pe_seg_used(seg);
         seg = seg->next;
     }
-    at.seg = seg;
-    at.off = pos;
-    return at;
+    out->seg = seg;
+    out->off = pos;
 }
 
 bool pe_buf_resolve(const struct evbuffer *buf, const struct evbuffer_ptr *ptr,
                     struct pe_at *out) {
     if (ptr == NULL) {
-        *out = pe_buf_seek(buf, 0);
+        pe_buf_seek(buf, 0, out);
         return true;
     }
     if (ptr->pos < 0 || (size_t)ptr->pos > buf->len)
@@ -190,23 +193,13 @@ bool pe_buf_resolve(const struct evbuffer *buf, const struct evbuffer_ptr *ptr,
         out->off = ptr->internal_.pos_in_chain;
         out->pos = (size_t)ptr->pos;
     } else {
-        *out = pe_buf_seek(buf, (size_t)ptr->pos);
+        pe_buf_seek(buf, (size_t)ptr->pos, out);
     }
     return true;
 }
 
-struct evbuffer_ptr pe_buf_ptr(const struct evbuffer *buf, struct pe_at at) {
-    struct evbuffer_ptr ptr;
-
-    memset(&ptr, 0, sizeof(ptr));
-    ptr.pos = (ev_ssize_t)at.pos;
-    ptr.internal_.chain = at.seg;
-    ptr.internal_.pos_in_chain = at.off;
-    ptr.internal_.epoch = buf->epoch;
-    return ptr;
-}
-
-void pe_buf_copy(const struct evbuffer *buf, struct pe_at at, void *out, size_t n) {
+void pe_buf_copy(const struct evbuffer *buf, const struct pe_at *from, void *out, size_t n) {
+    struct pe_at at = *from;
     char *to = out;
 
     while (n > 0) {

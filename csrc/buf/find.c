@@ -29,6 +29,7 @@ static const uint8_t searched_for[] = {
 int evbuffer_ptr_set(struct evbuffer *buffer, struct evbuffer_ptr *ptr, size_t position,
                      enum evbuffer_ptr_how how) {
     size_t pos = position;
+    struct pe_at at;
 
     if (how == EVBUFFER_PTR_ADD) {
         if (ptr->pos < 0 || position > PE_BUF_MAX - (size_t)ptr->pos)
@@ -41,15 +42,14 @@ int evbuffer_ptr_set(struct evbuffer *buffer, struct evbuffer_ptr *ptr, size_t p
         ptr->pos = -1;
         return pe_fail(-EINVAL);
     }
-    *ptr = pe_buf_ptr(buffer, pe_buf_seek(buffer, pos));
+    pe_buf_seek(buffer, pos, &at);
+    *ptr = pe_buf_ptr(buffer, at.seg, at.off, pos);
     return 0;
 }
 
 static struct evbuffer_ptr nowhere(void) {
-    struct evbuffer_ptr ptr;
+    struct evbuffer_ptr ptr = {-1, {NULL, 0, 0}};
 
-    memset(&ptr, 0, sizeof(ptr));
-    ptr.pos = -1;
     return ptr;
 }
 
@@ -98,14 +98,13 @@ static bool after_cr(const struct evbuffer *buf, const unsigned char *p, size_t 
         return false;
     if (i > 0)
         return p[i - 1] == '\r';
-    before = pe_buf_seek(buf, pos - 1);
+    pe_buf_seek(buf, pos - 1, &before);
     return *pe_at_span(&before, &n) == '\r';
 }
 
 /* The first end of line that begins at `start` or later; before `at` there is none,
  * or only its CR. False when there is none; else `at` is left where it begins,
- * and its length in `*eol_len`. The CR of an end may be in another span than
- * its LF: then `at` knows only the position, and its `seg` is NULL. */
+ * and its length in `*eol_len`. */
 static bool find_eol(const struct evbuffer *buf, struct pe_at *at, size_t start,
                      enum evbuffer_eol_style style, size_t *eol_len) {
     int wanted = style == EVBUFFER_EOL_NUL ? 0 : '\n';
@@ -123,7 +122,7 @@ static bool find_eol(const struct evbuffer *buf, struct pe_at *at, size_t start,
             if (after_cr(buf, p, i, at->pos + i, start)) {
                 *eol_len = 2;
                 if (i == 0)
-                    *at = pe_buf_seek(buf, at->pos - 1);
+                    pe_buf_seek(buf, at->pos - 1, at);
                 else
                     pe_at_step(buf, at, i - 1);
                 return true;
@@ -140,17 +139,52 @@ static bool find_eol(const struct evbuffer *buf, struct pe_at *at, size_t start,
     return false;
 }
 
+/* The same for the first end of line of the buffer, from the mark on, when it is
+ * in the first span and plain to see there: the line that most calls are for. */
+static bool find_nearby(struct evbuffer *buf, enum evbuffer_eol_style style,
+                        struct pe_at *at, size_t *eol_len) {
+    const struct pe_seg *seg = buf->first;
+    size_t from = buf->searched, n, i;
+    const unsigned char *p, *hit;
+
+    n = pe_seg_run(seg, 0, pe_seg_used(seg));
+    if (from >= n || style == EVBUFFER_EOL_ANY)
+        return false;
+    p = pe_seg_at(seg, 0);
+    hit = memchr(p + from, style == EVBUFFER_EOL_NUL ? 0 : '\n', n - from);
+    if (hit == NULL) {
+        buf->searched = n;
+        return false;
+    }
+    i = (size_t)(hit - p);
+    *eol_len = 1;
+    if (style == EVBUFFER_EOL_CRLF || style == EVBUFFER_EOL_CRLF_STRICT) {
+        if (i > 0 && p[i - 1] == '\r')
+            *eol_len = 2;
+        else if (style == EVBUFFER_EOL_CRLF_STRICT)
+            return false;
+    }
+    buf->searched = i;
+    at->seg = buf->first;
+    at->off = at->pos = i + 1 - *eol_len;
+    return true;
+}
+
 /* The first end of line of the buffer, from the mark on, and the mark moved. */
 static bool find_first_eol(struct evbuffer *buf, enum evbuffer_eol_style style,
                            struct pe_at *at, size_t *eol_len) {
     uint8_t what = searched_for[style];
     bool found;
 
+    if (buf->len == 0)
+        return false;
     if (buf->searched_for != what) {
         buf->searched_for = what;
         buf->searched = 0;
     }
-    *at = pe_buf_seek(buf, buf->searched);
+    if (find_nearby(buf, style, at, eol_len))
+        return true;
+    pe_buf_seek(buf, buf->searched, at);
     found = find_eol(buf, at, 0, style, eol_len);
     /* Where an LF was found its CR is before it: the LF is what comes next. */
     if (!found)
@@ -195,7 +229,7 @@ struct evbuffer_ptr evbuffer_search_eol(struct evbuffer *buffer, struct evbuffer
         errno = -err;
     if (eol_len_out != NULL)
         *eol_len_out = found ? eol_len : 0;
-    return found ? pe_buf_ptr(buffer, at) : nowhere();
+    return found ? pe_buf_ptr(buffer, at.seg, at.off, at.pos) : nowhere();
 }
 
 char *evbuffer_readln(struct evbuffer *buffer, size_t *n_read_out,
@@ -222,10 +256,7 @@ char *evbuffer_readln(struct evbuffer *buffer, size_t *n_read_out,
         errno = ENOMEM;
         return NULL;
     }
-    if ((size_t)len <= pe_seg_used(buffer->first))
-        pe_seg_copy(buffer->first, 0, line, (size_t)len);
-    else
-        pe_buf_copy(buffer, pe_buf_seek(buffer, 0), line, (size_t)len);
+    pe_buf_copy_front(buffer, line, (size_t)len);
     line[len] = '\0';
     if (n_read_out != NULL)
         *n_read_out = (size_t)len;
@@ -253,7 +284,7 @@ bool pe_lines_next(struct pe_lines *it) {
     if (it->pos == 0) {
         if ((unsigned)it->style > EVBUFFER_EOL_NUL || pe_buf_load(buf) != 0)
             return false;
-        from = pe_buf_seek(buf, 0);
+        pe_buf_seek(buf, 0, &from);
         found = find_first_eol(buf, it->style, &at, &eol_len);
     } else {
         at = from;
@@ -358,7 +389,7 @@ struct evbuffer_ptr evbuffer_search_range(struct evbuffer *buffer, const char *w
     if (end != NULL && end->pos >= 0 && (size_t)end->pos < end_pos)
         end_pos = (size_t)end->pos;
     if (len == 0 || find_bytes(buffer, &at, end_pos, what, len))
-        return pe_buf_ptr(buffer, at);
+        return pe_buf_ptr(buffer, at.seg, at.off, at.pos);
     return nowhere();
 }
 

@@ -123,15 +123,35 @@ struct pe_at {
     size_t pos; /* in the buffer */
 };
 
+void pe_buf_seek_on(const struct evbuffer *buf, size_t pos, struct pe_at *out);
+
 /* The place at `pos`, which is at most the length. */
-struct pe_at pe_buf_seek(const struct evbuffer *buf, size_t pos);
+static inline void pe_buf_seek(const struct evbuffer *buf, size_t pos, struct pe_at *out) {
+    out->pos = pos;
+    if (PE_LIKELY(pos < buf->len && pos < pe_seg_used(buf->first))) {
+        out->seg = buf->first;
+        out->off = pos;
+    } else {
+        pe_buf_seek_on(buf, pos, out);
+    }
+}
 
 /* The place of a pointer (NULL: the start); quick while its epoch is right.
  * False when it is outside the buffer. */
 bool pe_buf_resolve(const struct evbuffer *buf, const struct evbuffer_ptr *ptr,
                     struct pe_at *out);
 
-struct evbuffer_ptr pe_buf_ptr(const struct evbuffer *buf, struct pe_at at);
+/* Field by field: what was just stored in words is slow to load in vectors. */
+static inline struct evbuffer_ptr pe_buf_ptr(const struct evbuffer *buf, struct pe_seg *seg,
+                                             size_t off, size_t pos) {
+    struct evbuffer_ptr ptr;
+
+    ptr.pos = (ev_ssize_t)pos;
+    ptr.internal_.chain = seg;
+    ptr.internal_.pos_in_chain = off;
+    ptr.internal_.epoch = buf->epoch;
+    return ptr;
+}
 
 /* The contiguous bytes at `at`, how many in `*n`; 0 at the end. */
 static inline const unsigned char *pe_at_span(const struct pe_at *at, size_t *n) {
@@ -154,6 +174,17 @@ static inline void pe_at_step(const struct evbuffer *buf, struct pe_at *at, size
 }
 
 /* Copy `n` bytes from `at` on, all of which must be there. */
-void pe_buf_copy(const struct evbuffer *buf, struct pe_at at, void *out, size_t n);
+void pe_buf_copy(const struct evbuffer *buf, const struct pe_at *from, void *out, size_t n);
+
+/* Copy out the first `n` bytes, all of which must be there. */
+static inline void pe_buf_copy_front(const struct evbuffer *buf, void *out, size_t n) {
+    if (PE_LIKELY(n <= pe_seg_used(buf->first))) {
+        pe_seg_copy(buf->first, 0, out, n);
+    } else {
+        struct pe_at at = {buf->first, 0, 0};
+
+        pe_buf_copy(buf, &at, out, n);
+    }
+}
 
 #endif

@@ -153,7 +153,7 @@ int evbuffer_read(struct evbuffer *buf, evutil_socket_t fd, int howmuch) {
 /* The bytes at the front as spans: at most `max`, and none behind a file that is
  * not in memory. */
 static int spans_to_write(const struct evbuffer *buf, size_t max, struct iovec *vec) {
-    struct pe_at at = pe_buf_seek(buf, 0);
+    struct pe_at at = {buf->first, 0, 0};
     int count = 0;
 
     while (count < IOV_BATCH && max > 0 && at.seg != NULL && at.seg->data != NULL) {

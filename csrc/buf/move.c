@@ -44,7 +44,7 @@ static bool copied_into_room(struct evbuffer *to, const struct evbuffer *from, s
     if (pe_seg_room(to->last) < n)
         return false;
     to->len += n;
-    for (struct pe_at at = pe_buf_seek(from, 0); n > 0;) {
+    for (struct pe_at at = {from->first, 0, 0}; n > 0;) {
         size_t here;
         const unsigned char *p = pe_at_span(&at, &here);
 

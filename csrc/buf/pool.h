@@ -21,9 +21,7 @@
  * closed pool (its base is gone) lives until the last of its segments and
  * buffers is.
  *
- * Buffers of no base have no pool but the depot: a few segments of each small
- * size for the whole process, each slot one atomic pointer. It is emptied when
- * the last such buffer is freed.
+ * Buffers of no base have no pool but the depot (depot.h).
  */
 #ifndef PE_BUF_POOL_H
 #define PE_BUF_POOL_H

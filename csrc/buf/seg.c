@@ -3,12 +3,48 @@
 #include "buf/seg.h"
 
 #include "base/mem.h"
+#include "buf/depot.h"
 #include "buf/file.h"
+
+#include <limits.h>
 
 /* The largest ring: beyond it a power of two would not fit, and nobody has it. */
 #define RING_MAX ((SIZE_MAX >> 2) + 1)
 
-static void seg_reset(struct pe_seg *seg, unsigned kind, unsigned char *data, size_t n) {
+#define LINE ((size_t)64)
+
+struct pe_seg *pe_seg_alloc(unsigned size_class, size_t bytes) {
+    char *block = pe_malloc(PE_MEM_SEGMENT, sizeof(struct pe_seg) + bytes + LINE - 1);
+    struct pe_seg *seg;
+    size_t gap;
+
+    if (block == NULL)
+        return NULL;
+    gap = (LINE - (uintptr_t)block % LINE) % LINE;
+    seg = (struct pe_seg *)(void *)(block + gap);
+    seg->block = NULL;
+    seg->size_class = (uint8_t)size_class;
+    seg->gap = (uint16_t)gap;
+    return seg;
+}
+
+void pe_seg_free(struct pe_seg *seg) {
+    pe_free(PE_MEM_SEGMENT, (char *)seg - seg->gap);
+}
+
+/* Without a pool everything is inline: this is the path of evbuffer_new's. */
+static inline struct pe_seg *take(struct pe_pool *pool, unsigned size_class) {
+    return pool == NULL ? pe_depot_take(size_class) : pe_pool_take(pool, size_class);
+}
+
+static inline void give(struct pe_seg *seg, struct pe_pool *pool) {
+    if (seg->block == NULL)
+        pe_depot_give(seg);
+    else
+        pe_pool_give(seg, pool);
+}
+
+static inline void seg_reset(struct pe_seg *seg, unsigned kind, unsigned char *data, size_t n) {
     seg->next = NULL;
     seg->data = data;
     seg->head = 0;
@@ -20,11 +56,14 @@ static void seg_reset(struct pe_seg *seg, unsigned kind, unsigned char *data, si
 }
 
 unsigned pe_seg_class(size_t want) {
-    unsigned c = PE_CLASS_FIRST_RING;
+    unsigned bits; /* 2^bits holds it */
 
-    while (c < PE_CLASS_BIG && pe_class_bytes(c) < want)
-        c++;
-    return c;
+    if (want <= 1024)
+        return PE_CLASS_FIRST_RING;
+    bits = (unsigned)(sizeof(unsigned long) * CHAR_BIT) -
+           (unsigned)__builtin_clzl((unsigned long)want - 1);
+    bits = (bits - 10 + 1) / 2 + PE_CLASS_FIRST_RING;
+    return bits < PE_CLASS_BIG ? bits : PE_CLASS_BIG;
 }
 
 static struct pe_seg *open_ring(struct pe_seg *seg, size_t bytes) {
@@ -37,23 +76,17 @@ static struct pe_seg *open_ring(struct pe_seg *seg, size_t bytes) {
 }
 
 struct pe_seg *pe_seg_ring_class(struct pe_pool *pool, unsigned size_class) {
-    return open_ring(pe_pool_take(pool, size_class), pe_class_bytes(size_class));
+    return open_ring(take(pool, size_class), pe_class_bytes(size_class));
 }
 
 static struct pe_seg *big_ring(size_t want) {
     size_t bytes = pe_class_bytes(PE_CLASS_BIG - 1);
-    struct pe_seg *seg;
 
     if (want > RING_MAX)
         return NULL;
     while (bytes < want)
         bytes <<= 1;
-    seg = pe_malloc(PE_MEM_SEGMENT, sizeof(*seg) + bytes);
-    if (seg == NULL)
-        return NULL;
-    seg->block = NULL;
-    seg->size_class = PE_CLASS_BIG;
-    return open_ring(seg, bytes);
+    return open_ring(pe_seg_alloc(PE_CLASS_BIG, bytes), bytes);
 }
 
 struct pe_seg *pe_seg_ring(struct pe_pool *pool, size_t want) {
@@ -64,13 +97,12 @@ struct pe_seg *pe_seg_ring(struct pe_pool *pool, size_t want) {
 
 struct pe_seg *pe_seg_foreign(struct pe_pool *pool, enum pe_seg_kind kind,
                               const unsigned char *data, size_t n) {
-    struct pe_seg *seg = pe_pool_take(pool, PE_CLASS_LENT);
+    struct pe_seg *seg = take(pool, PE_CLASS_LENT);
 
     if (seg == NULL)
         return NULL;
     /* Nothing writes through `data` of such a segment: its limit stays 0. */
     seg_reset(seg, kind, (unsigned char *)(uintptr_t)data, n);
-    memset(pe_seg_extra(seg), 0, sizeof(struct pe_seg_extra));
     return seg;
 }
 
@@ -111,17 +143,13 @@ static void dead_push(struct pe_dead *dead, struct pe_seg *seg) {
     dead->last = seg;
 }
 
-/* Whether that was the last reference. One who is alone needs no atomic write. */
-static bool unref(struct pe_seg *seg) {
-    if (pe_seg_alone(seg))
-        return true;
-    return atomic_fetch_sub_explicit(&seg->refs, 1, memory_order_acq_rel) == 1;
-}
-
-void pe_seg_drop(struct pe_seg *seg, struct pe_pool *pool, struct pe_dead *dead) {
-    while (seg != NULL && unref(seg)) {
+void pe_seg_drop_shared(struct pe_seg *seg, struct pe_pool *pool, struct pe_dead *dead) {
+    while (seg != NULL) {
         struct pe_seg *source = NULL;
 
+        if (!pe_seg_alone(seg) &&
+            atomic_fetch_sub_explicit(&seg->refs, 1, memory_order_acq_rel) != 1)
+            return;
         if (seg->kind == PE_SEG_SHARE) {
             source = pe_seg_extra(seg)->source;
         } else if (seg->kind == PE_SEG_FILE ||
@@ -129,7 +157,7 @@ void pe_seg_drop(struct pe_seg *seg, struct pe_pool *pool, struct pe_dead *dead)
             dead_push(dead, seg);
             return;
         }
-        pe_pool_give(seg, pool);
+        give(seg, pool);
         seg = source;
     }
 }
@@ -139,17 +167,20 @@ void pe_dead_run(struct pe_dead *dead) {
 
     while (seg != NULL) {
         struct pe_seg *next = seg->next;
-        const struct pe_seg_extra extra = *pe_seg_extra(seg);
+        struct pe_seg_extra *extra = pe_seg_extra(seg);
+        evbuffer_ref_cleanup_cb cleanup = extra->cleanup;
+        struct evbuffer_file_segment *file = extra->file;
         const unsigned char *data = seg->data;
+        void *arg = extra->cleanup_arg;
         size_t n = seg->tail;
         unsigned kind = seg->kind;
 
         /* The buffer that dropped it may be gone by now, so not on its behalf. */
-        pe_pool_give(seg, NULL);
+        give(seg, NULL);
         if (kind == PE_SEG_FILE)
-            pe_file_drop(extra.file);
+            pe_file_drop(file);
         else
-            extra.cleanup(data, n, extra.cleanup_arg);
+            cleanup(data, n, arg);
         seg = next;
     }
     dead->first = dead->last = NULL;

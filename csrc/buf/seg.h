@@ -17,7 +17,8 @@
  * its `limit` is 0 ("closed") until it is alone again. The count is atomic, as
  * those who share may be of different bases.
  *
- * Header 64 bytes, the ring right behind it. Not locked otherwise: the owning
+ * Header 64 bytes, the ring right behind it, both on cache lines of their own:
+ * copying to where lines are straddled costs up to half as much again. Not locked otherwise: the owning
  * evbuffer's rules apply.
  */
 #ifndef PE_BUF_SEG_H
@@ -55,7 +56,7 @@ struct pe_seg {
     atomic_uint refs;
     uint8_t kind;
     uint8_t size_class;
-    uint16_t unused;
+    uint16_t gap; /* without a block: bytes from what was allocated to here */
 };
 
 /* What stands behind the header of a segment that is no ring. */
@@ -151,6 +152,11 @@ static inline void pe_seg_copy(const struct pe_seg *seg, size_t off, void *dst, 
         memcpy((char *)dst + run, seg->data, n - run);
 }
 
+/* A segment of that class, alone in memory, with `bytes` behind the header; NULL when
+ * memory is out. */
+struct pe_seg *pe_seg_alloc(unsigned size_class, size_t bytes);
+void pe_seg_free(struct pe_seg *seg);
+
 /* An empty ring of at least `want` bytes; NULL when memory is out or `want` is
  * beyond what a ring can be. */
 struct pe_seg *pe_seg_ring(struct pe_pool *pool, size_t want);
@@ -161,7 +167,7 @@ struct pe_seg *pe_seg_ring_class(struct pe_pool *pool, unsigned size_class);
 /* The class whose rings hold `want` bytes; PE_CLASS_BIG when none does. */
 unsigned pe_seg_class(size_t want);
 
-/* A segment that is no ring, over `n` bytes at `data`, its extra all zero. */
+/* A segment that is no ring, over `n` bytes at `data`; its extra is to be set. */
 struct pe_seg *pe_seg_foreign(struct pe_pool *pool, enum pe_seg_kind kind,
                               const unsigned char *data, size_t n);
 
@@ -192,12 +198,20 @@ struct pe_dead {
     struct pe_seg *last;
 };
 
-/* Give up a reference, for a buffer of `pool`. The last one gives the segment
- * back, or puts it onto `dead` when that calls out. */
-void pe_seg_drop(struct pe_seg *seg, struct pe_pool *pool, struct pe_dead *dead);
+void pe_seg_drop_shared(struct pe_seg *seg, struct pe_pool *pool, struct pe_dead *dead);
 
-/* Run the cleanups. The buffers may be gone after the first: pass what `pool`
- * still belongs to, or NULL. */
+/* Give up a reference, for a buffer of `pool`. The last one gives the segment
+ * back, or puts it onto `dead` when that calls out. A ring that nobody shares
+ * needs no atomic write. */
+static inline void pe_seg_drop(struct pe_seg *seg, struct pe_pool *pool,
+                               struct pe_dead *dead) {
+    if (seg->kind == PE_SEG_RING && pe_seg_alone(seg))
+        pe_pool_give(seg, pool);
+    else
+        pe_seg_drop_shared(seg, pool, dead);
+}
+
+/* Run the cleanups. No buffer is touched: they may be gone. */
 void pe_dead_run(struct pe_dead *dead);
 
 #endif

@@ -291,7 +291,7 @@ int pe_evbuffer_pin(struct evbuffer *buf, size_t pos, size_t max, struct pe_pin 
 
     if (err != 0)
         return err;
-    at = pe_buf_seek(buf, pos);
+    pe_buf_seek(buf, pos, &at);
     if (at.seg == NULL)
         return -EINVAL;
     err = pin_start(buf, pin);

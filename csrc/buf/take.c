@@ -47,13 +47,9 @@ static ssize_t copy_out(struct evbuffer *buf, const struct evbuffer_ptr *pos, vo
     if (err != 0)
         return err;
     if (pos == NULL) {
-        /* Most copies end in the first span. */
         if (n > buf->len)
             n = buf->len;
-        if (n <= pe_seg_used(buf->first))
-            pe_seg_copy(buf->first, 0, out, n);
-        else
-            pe_buf_copy(buf, pe_buf_seek(buf, 0), out, n);
+        pe_buf_copy_front(buf, out, n);
         return (ssize_t)n;
     }
     if (pos->pos < 0)
@@ -62,7 +58,7 @@ static ssize_t copy_out(struct evbuffer *buf, const struct evbuffer_ptr *pos, vo
         return 0; /* past the end there is nothing */
     if (n > buf->len - at.pos)
         n = buf->len - at.pos;
-    pe_buf_copy(buf, at, out, n);
+    pe_buf_copy(buf, &at, out, n);
     return (ssize_t)n;
 }
 
@@ -80,22 +76,34 @@ ev_ssize_t evbuffer_copyout(struct evbuffer *buf, void *data_out, size_t datlen)
 }
 
 size_t pe_evbuffer_copy_at(struct evbuffer *buf, size_t pos, void *out, size_t n) {
+    struct pe_at at;
+
     if (pos >= buf->len || pe_buf_load(buf) != 0)
         return 0;
     if (n > buf->len - pos)
         n = buf->len - pos;
-    pe_buf_copy(buf, pe_buf_seek(buf, pos), out, n);
+    pe_buf_seek(buf, pos, &at);
+    pe_buf_copy(buf, &at, out, n);
     return n;
 }
 
 int evbuffer_remove(struct evbuffer *buf, void *data, size_t datlen) {
     ssize_t n;
+    int err;
 
+    if (PE_LIKELY(datlen - 1 < buf->len &&
+                  !(buf->flags & (PE_BUF_FROZEN_START | PE_BUF_PINNED | PE_BUF_FILES)) &&
+                  datlen <= INT_MAX)) {
+        pe_buf_copy_front(buf, data, datlen);
+        drop_front(buf, datlen);
+        return (int)datlen;
+    }
+    if (datlen == 0 || buf->len == 0)
+        return 0;
     if (datlen > INT_MAX)
         datlen = INT_MAX; /* what the answer can say */
-    if (buf->flags & PE_BUF_PINNED && datlen > 0 && buf->len > 0)
-        return pe_fail(pe_buf_may_take(buf));
-    n = copy_out(buf, NULL, data, datlen);
+    err = pe_buf_may_take(buf);
+    n = err != 0 ? err : copy_out(buf, NULL, data, datlen);
     if (n > 0)
         drop_front(buf, (size_t)n);
     return n < 0 ? pe_fail((int)n) : (int)n;

@@ -1,5 +1,7 @@
 # Bases and events, and what every object that belongs to a base has in common.
 
+from cpython.object cimport PyObject
+
 from pyevent.c.event cimport event, event_base, event_config, pe_link
 
 
@@ -53,6 +55,7 @@ cdef class EventBase:
     cdef object handler       # exception handler; None: the default one
     cdef object failure       # to be raised when the loop has ended
     cdef int relay_fd         # what signal.set_wakeup_fd has of this base; -1: nothing
+    cdef long long slow_ns    # a callback that runs longer is logged; 0: none is
     cdef int forward_to       # what it had before; -1: nothing
     cdef object __weakref__
 
@@ -88,4 +91,6 @@ cdef void unhold(Attached self) noexcept
 cdef void detach(Attached self) noexcept
 cdef int require_base(EventBase base) except -1
 cdef void callback_failed(Attached source, object callback, str message) noexcept
+cdef PyObject *call_out(EventBase base, object source, object callback, PyObject **args,
+                        size_t n) noexcept
 cdef void call_failed(EventBase base, object source, object callback, str message) noexcept

@@ -206,6 +206,30 @@ cdef void callback_failed(Attached source, object callback, str message) noexcep
     call_failed(source.owner, source, callback, message)
 
 
+# --- calling out ------------------------------------------------------------------
+
+cdef PyObject *call_out(EventBase base, object source, object callback, PyObject **args,
+                        size_t n) noexcept:
+    """Call a user's callback; NULL: it has raised, and the exception is set."""
+    cdef int64_t start
+    cdef PyObject *result
+    if base.slow_ns == 0:
+        return PyObject_Vectorcall(<PyObject *>callback, args, n, NULL)
+    start = pe_clock_now()
+    result = PyObject_Vectorcall(<PyObject *>callback, args, n, NULL)
+    start = pe_clock_now() - start
+    if start > base.slow_ns and result != NULL:
+        note_slow(base, source, callback, start)
+    return result
+
+
+cdef void note_slow(EventBase base, object source, object callback, int64_t ns) noexcept:
+    try:
+        errors.log_slow(callback, source, ns * 1e-9)
+    except BaseException as exc:
+        stop_with(base, exc)
+
+
 # --- configuration ---------------------------------------------------------------------
 
 cdef class EventConfig:
@@ -304,6 +328,8 @@ cdef class EventBase:
     :param backend: the name of a backend to use (see :func:`backends`), whatever
         the environment says. Not together with *config*.
     :param exception_handler: see :attr:`exception_handler`.
+    :param slow_callback: seconds; a callback that keeps the loop longer is logged on
+        the logger "pyevent", with its name and duration. ``None``: none is.
     :raises ValueError: there is no such backend.
     :raises OSError: it does not open here; ``EINVAL``: none fits the configuration.
 
@@ -316,7 +342,8 @@ cdef class EventBase:
         pe_list_init(&self.loose)
         self.relay_fd = self.forward_to = -1
 
-    def __init__(self, EventConfig config=None, *, str backend=None, exception_handler=None):
+    def __init__(self, EventConfig config=None, *, str backend=None, exception_handler=None,
+                 slow_callback=None):
         if self.base != NULL:
             raise RuntimeError(f"{self!r} is open already")
         if backend is not None:
@@ -324,6 +351,7 @@ cdef class EventBase:
                 raise ValueError("give a config or a backend, not both")
             config = config_for(backend)
         self.exception_handler = exception_handler
+        self.slow_callback = slow_callback
         self.base = event_base_new_with_config(NULL if config is None else config.cfg)
         if self.base == NULL:
             check(-1)
@@ -404,6 +432,15 @@ cdef class EventBase:
         """Do what is done without a handler: log, and close a failed connection."""
         default_handler(context)
 
+    @property
+    def slow_callback(self):
+        """Seconds from which on a callback counts as slow and is logged; ``None``: never."""
+        return self.slow_ns * 1e-9 if self.slow_ns else None
+
+    @slow_callback.setter
+    def slow_callback(self, seconds):
+        self.slow_ns = 0 if seconds is None else max(to_ns(seconds), 1)
+
     # -- running
 
     def dispatch(self):
@@ -469,6 +506,17 @@ cdef class EventBase:
         else:
             ev.add(timeout)
 
+    def call_soon_threadsafe(self, callback, *args):
+        """Have the loop call ``callback(*args)`` in its next turn, waking it if it waits.
+
+        From any thread; several calls run in the order in which they were made.
+        """
+        cdef Event ev
+        if not callable(callback):
+            raise TypeError(f"callback must be callable, not {callback!r}")
+        ev = Event(self, -1, 0, run_soon, (callback, args))
+        ev.active(0)
+
     def reinit(self):
         """In a forked child: get descriptors of its own now rather than at the next use."""
         require_base(self)
@@ -520,6 +568,102 @@ cdef class EventBase:
         """How many priorities there are."""
         require_base(self)
         return event_base_get_npriorities(self.base)
+
+    def stats(self, bint restart=False):
+        """What the loop has done since statistics were first asked for, as a ``dict``.
+
+        ``turns``; ``waits``, those of them that could block, and ``wait_seconds`` in the
+        kernel; ``callbacks``, ``callback_seconds``, and by what made them due: ``io``,
+        ``timeouts``, ``signals``, ``others``; ``flushes``, turns that wrote output at their
+        end; the high-water marks ``most_callbacks`` and ``most_ready`` of one turn, and
+        ``max_events``, ``max_active`` since the base was made. *restart* counts from zero
+        after this answer. Before the first call nothing is counted.
+        """
+        cdef const pe_stats *s
+        require_base(self)
+        if pe_stats_get(self.base) == NULL:
+            check_err(pe_stats_start(self.base), self)
+        s = pe_stats_get(self.base)
+        found = {
+            "turns": s.turns,
+            "waits": s.waits,
+            "wait_seconds": s.wait_ns * 1e-9,
+            "callbacks": s.callbacks,
+            "callback_seconds": s.callbacks_ns * 1e-9,
+            "io": s.io,
+            "timeouts": s.timeouts,
+            "signals": s.signals,
+            "others": s.others,
+            "flushes": s.flushes,
+            "most_callbacks": s.most_callbacks,
+            "most_ready": s.most_ready,
+            "max_events": event_base_get_max_events(self.base, 4, False),
+            "max_active": event_base_get_max_events(self.base, 1, False),
+        }
+        if restart:
+            check_err(pe_stats_start(self.base), self)
+        return found
+
+    def get_running_event(self):
+        """The event whose callback runs now; ``None``: none, or a connection's."""
+        require_base(self)
+        return event_of(event_base_get_running_event(self.base))
+
+    def get_events(self):
+        """All events that are pending or active, as a list."""
+        cdef list found = []
+        require_base(self)
+        event_base_foreach_event(self.base, collect_event, <void *>found)
+        return [ev for ev in found if ev is not None]
+
+    def foreach_event(self, fn, arg=None):
+        """Call ``fn(base, event, arg)`` for each event until it answers neither 0 nor ``None``.
+
+        Returns that answer, or 0. It may change events: those are visited that were
+        there at the start.
+        """
+        for ev in self.get_events():
+            result = fn(self, ev, arg)
+            if result:
+                return result
+        return 0
+
+    def dump_events(self, file=None):
+        """A readable table of all events, as text; also written to *file* if given."""
+        require_base(self)
+        rows = [("kind", "fd", "waits for", "pending", "due in", "priority", "callback")]
+        for ev in self.get_events():
+            rows.append(event_row(ev))
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        text = f"{self!r}\n" + "".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() + "\n"
+            for row in rows)
+        if file is not None:
+            file.write(text)
+        return text
+
+    def active_by_fd(self, fd, int events):
+        """Make what waits on *fd* for one of *events* active, as if the kernel had said so."""
+        require_base(self)
+        event_base_active_by_fd(self.base, fd_of(fd), <short>events)
+
+    def active_by_signal(self, int signum):
+        """Make the events of a signal active, as if it had been caught once."""
+        require_base(self)
+        event_base_active_by_signal(self.base, signum)
+
+    def init_common_timeout(self, seconds):
+        """*seconds*, to be given to :meth:`Event.add`: here any timeout is as good.
+
+        libevent makes a queue for timeouts that many events share; in the heap of this
+        loop they cost no more in the first place.
+        """
+        cdef timeval tv
+        require_base(self)
+        to_timeval(seconds, &tv)
+        if event_base_init_common_timeout(self.base, &tv) == NULL:
+            check(-1)
+        return seconds
 
     def gettimeofday_cached(self):
         """Seconds since 1970, inside callbacks those of the turn's wake-up."""
@@ -786,7 +930,7 @@ cdef void event_called(int fd, short what, void *arg) noexcept:
     args[0] = <PyObject *>number
     args[1] = <PyObject *>flags
     args[2] = <PyObject *>user_arg
-    result = PyObject_Vectorcall(<PyObject *>callback, args, 3, NULL)
+    result = call_out(self.owner, self, callback, args, 3)
     if result != NULL:
         self.failures = 0
         Py_XDECREF(result)
@@ -990,3 +1134,42 @@ cdef int event_require(Event self) except -1:
 cdef str flag_names(int what):
     names = [flag.name for flag in EventFlag if what & flag]
     return "|".join(names) if names else "timer"
+
+
+# --- looking at them ----------------------------------------------------------------------------
+
+cdef object event_of(const event *ev):
+    """The Event that `ev` is part of; None: no Event's."""
+    if ev == NULL or event_get_callback(ev) != event_called:
+        return None
+    return <Event>event_get_callback_arg(ev)
+
+
+cdef int collect_event(const event_base *base, const event *ev, void *arg) noexcept:
+    try:
+        (<list>arg).append(event_of(ev))
+    except BaseException:
+        return -1  # no memory: the list is shorter
+    return 0
+
+
+def run_soon(fd, what, call):
+    """What call_soon_threadsafe() has made due."""
+    callback, args = call
+    callback(*args)
+
+
+cdef tuple event_row(Event ev):
+    cdef int what = event_get_events(&ev.ev)
+    cdef int fd = event_get_fd(&ev.ev)
+    cdef object due = ""
+    cdef object callback = ev.callback_
+    if event_pending(&ev.ev, EV_TIMEOUT, NULL):
+        due = f"{max(ev.ev.timer.node.key - pe_clock_now(), 0) * 1e-9:.3f} s"
+    return ("signal" if what & EV_SIGNAL else "fd" if fd >= 0 else "timer",
+            str(fd) if fd >= 0 else "",
+            flag_names(what),
+            flag_names(event_pending(&ev.ev, EV_ALL, NULL)),
+            due,
+            str(event_get_priority(&ev.ev)),
+            getattr(callback, "__qualname__", None) or repr(callback))

@@ -32,6 +32,7 @@ from pyevent._loop cimport (
     Attached,
     EventBase,
     attach,
+    call_out,
     callback_failed,
     detach,
     hold,
@@ -47,11 +48,6 @@ import os
 import sys
 
 
-cdef extern from "Python.h":
-    PyObject *PyObject_Vectorcall(PyObject *callable, PyObject **args, size_t nargs,
-                                  PyObject *kwnames)
-
-
 cdef extern from "sys/socket.h":
     int getsockname(int fd, sockaddr *address, socklen_t *size)
 
@@ -63,7 +59,7 @@ cdef int FAREWELL_SECONDS = 60  # to write the rest to a peer that has said good
 
 cdef bint call(Attached self, object callback, PyObject **args, size_t n, str message) noexcept:
     """Whether the callback went well; if not, the base's exception handler has been told."""
-    cdef PyObject *result = PyObject_Vectorcall(<PyObject *>callback, args, n, NULL)
+    cdef PyObject *result = call_out(self.owner, self, callback, args, n)
     if result == NULL:
         callback_failed(self, callback, message)
         return False

@@ -33,3 +33,13 @@ def log_failure(context: dict[str, Any]) -> None:
         context["source"],
         exc_info=(type(exc), exc, exc.__traceback__),
     )
+
+
+def log_slow(callback: object, source: object, seconds: float) -> None:
+    """Log that a callback has kept its loop for so many seconds."""
+    import logging
+
+    name = getattr(callback, "__qualname__", None) or repr(callback)
+    logging.getLogger("pyevent").warning(
+        "slow callback: %s of %r took %.3f s", name, source, seconds
+    )

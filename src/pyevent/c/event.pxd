@@ -1,6 +1,6 @@
 # event2/event.h and the loop's inner face.
 
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from posix.time cimport timeval
 
 
@@ -82,6 +82,27 @@ cdef extern from "loop/base.h":
     bint pe_event_is_idle(const event *ev)
     int64_t pe_base_now(event_base *base)
     bint pe_base_is_running(const event_base *base)
+
+
+    ctypedef int (*event_base_foreach_event_cb)(const event_base *base, const event *ev,
+                                                void *arg) noexcept
+    int event_base_foreach_event(event_base *base, event_base_foreach_event_cb fn, void *arg)
+    event *event_base_get_running_event(event_base *base)
+    event_callback_fn event_get_callback(const event *ev)
+    void *event_get_callback_arg(const event *ev)
+    void event_base_active_by_fd(event_base *base, int fd, short events)
+    void event_base_active_by_signal(event_base *base, int sig)
+    const timeval *event_base_init_common_timeout(event_base *base, const timeval *duration)
+    void event_debug_unassign(event *ev)
+
+
+cdef extern from "loop/stats.h":
+    cdef struct pe_stats:
+        uint64_t turns, waits, wait_ns, callbacks_ns, callbacks
+        uint64_t io, timeouts, signals, others, flushes
+        uint32_t most_callbacks, most_ready
+    int pe_stats_start(event_base *base)
+    const pe_stats *pe_stats_get(const event_base *base)
 
 
 cdef extern from "loop/relay.h":

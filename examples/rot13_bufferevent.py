@@ -1,0 +1,96 @@
+"""A server that answers each line with its letters turned by 13 places.
+
+    python examples/rot13_bufferevent.py [--host 127.0.0.1] [--port 40713]
+
+Each connection is a BufferEvent: the library reads into its input, calls on_read, and
+sends what on_read has put into its output. rot13_events.py does the same by hand.
+
+Only complete lines are answered; what stands after the last newline when a client ends
+is no line, and gets no answer.
+"""
+
+import argparse
+import signal
+import sys
+
+from pyevent import (
+    BEV_EVENT_EOF,
+    BEV_OPT_CLOSE_ON_FREE,
+    EV_READ,
+    EVBUFFER_EOL_LF,
+    BufferEvent,
+    Event,
+    EventBase,
+    Listener,
+)
+
+UPPER, LOWER = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz"
+ROT13 = bytes.maketrans(UPPER + LOWER, UPPER[13:] + UPPER[:13] + LOWER[13:] + LOWER[:13])
+
+OUTPUT_MAX = 1 << 20  # bytes that may wait for a client that does not read
+GOODBYE_SECONDS = 30  # without progress, while the last answers go out
+
+
+class Client(BufferEvent):
+    """One connection. Nobody keeps a reference: its base holds it until it is closed."""
+
+    has_ended = False  # it sends no more
+
+    def on_read(self) -> None:
+        lines = self.input
+        # A line may be of any length; one that is not complete yet stays in the input.
+        while (line := lines.readln(EVBUFFER_EOL_LF)) is not None:
+            self.write(line.translate(ROT13) + b"\n")
+        if len(self.output) > OUTPUT_MAX:
+            self.disable(EV_READ)  # whoever does not take its answers may not ask for more
+
+    def on_write(self) -> None:  # all output is on its way
+        if self.has_ended:
+            self.close()
+        else:
+            self.enable(EV_READ)
+
+    def on_event(self, what: int) -> None:
+        # A client that has only closed its sending side still gets all its answers.
+        # Closing discards output, so that waits for on_write, or for the time limit,
+        # which leads here again. After an error there is nobody to wait for.
+        if what & BEV_EVENT_EOF and len(self.output) > 0:
+            self.has_ended = True
+            self.set_timeouts(write=GOODBYE_SECONDS)
+        else:
+            self.close()
+
+
+class Server(Listener):
+    """Accepts connections."""
+
+    def on_accept(self, fd: int, address: object) -> None:
+        client = Client(self.base, fd, BEV_OPT_CLOSE_ON_FREE)
+        client.enable(EV_READ)  # writing is enabled from the start
+
+
+def stop(number: int, what: int, base: EventBase) -> None:
+    base.loopexit()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Answer each line with its ROT13.")
+    parser.add_argument("--host", default="127.0.0.1", help="numeric address (%(default)s)")
+    parser.add_argument("--port", type=int, default=40713, help="0: any free one (%(default)s)")
+    options = parser.parse_args()
+
+    with EventBase() as base:
+        try:
+            server = Server(base, (options.host, options.port), backlog=1024)
+        except OSError as error:
+            sys.exit(f"{parser.prog}: {error}")
+        # Events of the loop, not Python's handlers: they also work where the shell has
+        # started the server with SIGINT ignored, as it does for `server &` in a script.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            Event.signal(base, number, stop, base).add()
+        print(f"listening on {options.host}:{server.address[1]}", flush=True)
+        base.dispatch()
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ Two names for one thing: classes with methods (:class:`EventBase`, :class:`Event
 from pyevent import _boot  # noqa: F401  first: it makes the compiled modules importable
 
 # isort: split
+from pyevent._buffer import Buffer
 from pyevent._core import get_version, live_allocations
 from pyevent._loop import Event, EventBase, EventConfig, backends, get_supported_methods
 from pyevent._stream import BufferEvent, Listener
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "RAISE",
+    "Buffer",
     "BufferEvent",
     "Event",
     "EventBase",

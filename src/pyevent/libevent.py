@@ -6,6 +6,7 @@ number of seconds, a sockaddr an address tuple or a path. They are the built-in 
 an override in a subclass is not seen through them.
 """
 
+from pyevent._buffer import Buffer
 from pyevent._core import get_version
 from pyevent._loop import Event, EventBase, EventConfig, get_supported_methods
 from pyevent._stream import BufferEvent, Listener
@@ -41,6 +42,12 @@ event_base_gettimeofday_cached = EventBase.gettimeofday_cached
 event_base_update_cache_time = EventBase.update_cache_time
 event_gettime_monotonic = EventBase.gettime_monotonic
 event_reinit = EventBase.reinit
+event_base_active_by_fd = EventBase.active_by_fd
+event_base_active_by_signal = EventBase.active_by_signal
+event_base_dump_events = EventBase.dump_events
+event_base_foreach_event = EventBase.foreach_event
+event_base_get_running_event = EventBase.get_running_event
+event_base_init_common_timeout = EventBase.init_common_timeout
 
 event_new = Event
 event_free = Event.close
@@ -72,6 +79,38 @@ evuser_del = Event.delete
 evuser_pending = Event.get_pending
 evuser_trigger = Event.active
 event_get_signal = Event.get_fd
+
+evbuffer_new = Buffer
+evbuffer_free = Buffer.close
+evbuffer_get_length = Buffer.get_length
+evbuffer_get_contiguous_space = Buffer.get_contiguous_space
+evbuffer_get_max_read = Buffer.get_max_read
+evbuffer_set_max_read = Buffer.set_max_read
+evbuffer_add = Buffer.add
+evbuffer_add_buffer = Buffer.add_buffer
+evbuffer_add_buffer_reference = Buffer.add_buffer_reference
+evbuffer_add_reference = Buffer.add_reference
+evbuffer_prepend = Buffer.prepend
+evbuffer_prepend_buffer = Buffer.prepend_buffer
+evbuffer_remove = Buffer.remove
+evbuffer_remove_buffer = Buffer.remove_buffer
+evbuffer_copyout = Buffer.copyout
+evbuffer_copyout_from = Buffer.copyout_from
+evbuffer_drain = Buffer.drain
+evbuffer_readln = Buffer.readln
+evbuffer_read = Buffer.read
+evbuffer_write = Buffer.write
+evbuffer_write_atmost = Buffer.write_atmost
+evbuffer_search = Buffer.search
+evbuffer_search_range = Buffer.search_range
+evbuffer_search_eol = Buffer.search_eol
+evbuffer_peek = Buffer.peek
+evbuffer_pullup = Buffer.pullup
+evbuffer_expand = Buffer.expand
+evbuffer_reserve_space = Buffer.reserve
+evbuffer_commit_space = Buffer.commit
+evbuffer_freeze = Buffer.freeze
+evbuffer_unfreeze = Buffer.unfreeze
 
 bufferevent_socket_new = BufferEvent
 bufferevent_socket_connect = BufferEvent.socket_connect

@@ -1,5 +1,81 @@
 # event2/buffer.h and the inside of evbuffer that the Python face uses.
 
+from libc.stdint cimport uint8_t
+
+
 cdef extern from "buf/evbuffer.h":
     cdef struct evbuffer:
-        pass
+        size_t len
+        uint8_t flags
+
+    cdef struct pe_pin:
+        evbuffer *buf
+        unsigned char *data
+        size_t len
+        bint is_room
+
+    ctypedef enum evbuffer_eol_style "enum evbuffer_eol_style":
+        EVBUFFER_EOL_ANY
+        EVBUFFER_EOL_CRLF
+        EVBUFFER_EOL_CRLF_STRICT
+        EVBUFFER_EOL_LF
+        EVBUFFER_EOL_NUL
+
+    cdef struct pe_lines:
+        size_t pos
+        const unsigned char *data
+        size_t start
+        size_t len
+
+    int PE_BUF_FROZEN_START, PE_BUF_FROZEN_END, PE_BUF_PINNED, PE_BUF_FILES
+
+    void pe_evbuffer_take(evbuffer *buf, size_t n)
+    const unsigned char *pe_evbuffer_first(evbuffer *buf, size_t *len)
+    Py_ssize_t pe_evbuffer_find_line(evbuffer *buf, evbuffer_eol_style style, size_t *eol_len)
+    void pe_lines_init(pe_lines *it, evbuffer *buf, evbuffer_eol_style style)
+    bint pe_lines_next(pe_lines *it)
+    size_t pe_evbuffer_copy_at(evbuffer *buf, size_t pos, void *out, size_t n)
+
+    int pe_evbuffer_pin(evbuffer *buf, size_t pos, size_t max, pe_pin *pin)
+    int pe_evbuffer_reserve_pin(evbuffer *buf, size_t n, pe_pin *pin)
+    void pe_evbuffer_unpin(pe_pin *pin)
+    int pe_evbuffer_commit_pin(pe_pin *pin, size_t n)
+
+
+cdef extern from "event2/buffer.h":
+    cdef struct evbuffer_ptr:
+        Py_ssize_t pos
+
+    ctypedef void (*evbuffer_ref_cleanup_cb)(const void *data, size_t n, void *extra) noexcept
+
+    evbuffer *evbuffer_new()
+    void evbuffer_free(evbuffer *buf)
+    size_t evbuffer_get_length(const evbuffer *buf)
+    size_t evbuffer_get_contiguous_space(const evbuffer *buf)
+    int evbuffer_set_max_read(evbuffer *buf, size_t max)
+    size_t evbuffer_get_max_read(evbuffer *buf)
+
+    int evbuffer_add(evbuffer *buf, const void *data, size_t n)
+    int evbuffer_add_reference(evbuffer *buf, const void *data, size_t n,
+                               evbuffer_ref_cleanup_cb cleanup, void *extra)
+    int evbuffer_prepend(evbuffer *buf, const void *data, size_t n)
+    int evbuffer_drain(evbuffer *buf, size_t n)
+    Py_ssize_t evbuffer_copyout_from(evbuffer *buf, const evbuffer_ptr *pos, void *out, size_t n)
+
+    int evbuffer_add_buffer(evbuffer *out, evbuffer *buf)
+    int evbuffer_add_buffer_reference(evbuffer *out, evbuffer *buf)
+    int evbuffer_prepend_buffer(evbuffer *out, evbuffer *buf)
+    int evbuffer_remove_buffer(evbuffer *src, evbuffer *dst, size_t n)
+
+    int evbuffer_read(evbuffer *buf, int fd, int howmuch)
+    int evbuffer_write_atmost(evbuffer *buf, int fd, Py_ssize_t howmuch)
+
+    evbuffer_ptr evbuffer_search_range(evbuffer *buf, const char *what, size_t n,
+                                       const evbuffer_ptr *start, const evbuffer_ptr *end)
+    evbuffer_ptr evbuffer_search_eol(evbuffer *buf, evbuffer_ptr *start, size_t *eol_len,
+                                     evbuffer_eol_style eol)
+
+    unsigned char *evbuffer_pullup(evbuffer *buf, Py_ssize_t n)
+    int evbuffer_expand(evbuffer *buf, size_t n)
+    int evbuffer_freeze(evbuffer *buf, int at_front)
+    int evbuffer_unfreeze(evbuffer *buf, int at_front)

@@ -88,9 +88,10 @@ static void end_rest(struct event_base *base, struct pe_timer *timer) {
     struct evconnlistener *lev = pe_container(timer, struct evconnlistener, rest);
     int err = watch(lev);
 
-    (void)base;
-    if (err < 0)
-        pe_log_error("listener on fd %d: cannot go on: %s", lev->io.task.fd, strerror(-err));
+    if (err == 0)
+        return;
+    pe_log_warn("listener on fd %d: %s; resting on", lev->io.task.fd, strerror(-err));
+    (void)pe_timer_set(base, timer, pe_clock_now() + REST_MAX_NS); /* its place is free */
 }
 
 /* Accepting has failed with `err`. Rest first: the callback may change that. */

@@ -312,7 +312,9 @@ TEST(single_write_is_limited_when_asked_for) {
     struct ctx c;
 
     open_ctx(&c, 0);
+    CHECK_EQ(bufferevent_get_max_single_write(c.bev), 16384);
     CHECK_EQ(bufferevent_set_max_single_write(c.bev, 3), 0);
+    CHECK_EQ(bufferevent_get_max_single_write(c.bev), 3);
     bufferevent_write(c.bev, "abcdefgh", 8);
     turn(c.base);
     CHECK_EQ(waiting(c.fds[1]), 3);
@@ -351,6 +353,28 @@ TEST(error_of_a_write_is_told_as_one) {
     CHECK_EQ(c.told.enabled, 0);
     CHECK_EQ(evbuffer_get_length(bufferevent_get_output(c.bev)), 1);
     c.fds[1] = dup(0);
+    close_ctx(&c);
+}
+
+TEST(failure_to_resume_is_told_by_the_loop) {
+    struct ctx c;
+
+    open_ctx(&c, 0);
+    bufferevent_setwatermark(c.bev, EV_READ, 0, 1);
+    bufferevent_enable(c.bev, EV_READ);
+    send_text(c.fds[1], "xy");
+    run_until(c.base, &c.told.reads, 1);
+    event_base_once(c.base, -1, EV_TIMEOUT, look_at_peer, &c, NULL);
+    turn(c.base);    /* one more turn: the kernel has been told to forget it */
+    close(c.fds[0]); /* behind its back */
+    evbuffer_drain(bufferevent_get_input(c.bev), 1);
+    CHECK_EQ(c.told.events, 0);
+    CHECK_EQ(event_base_dispatch(c.base), 1);
+    CHECK_EQ(c.told.events, 1);
+    CHECK_EQ(c.told.what, BEV_EVENT_READING | BEV_EVENT_WRITING | BEV_EVENT_ERROR);
+    CHECK_EQ(c.told.error, EBADF);
+    CHECK_EQ(c.told.enabled, 0);
+    bufferevent_setfd(c.bev, -1);
     close_ctx(&c);
 }
 
@@ -686,6 +710,11 @@ TEST(regular_file_is_refused_where_the_backend_cannot) {
         CHECK_EQ(bufferevent_enable(bev, EV_READ), -1);
         CHECK_EQ(errno, EPERM);
         CHECK_EQ(bufferevent_get_enabled(bev), EV_WRITE);
+        bufferevent_setfd(bev, -1);
+        CHECK_EQ(bufferevent_enable(bev, EV_READ), 0);
+        CHECK_EQ(bufferevent_setfd(bev, fileno(file)), -1);
+        CHECK_EQ(errno, EPERM);
+        CHECK_EQ(bufferevent_get_enabled(bev), 0);
     }
     bufferevent_free(bev);
     event_base_free(base);
@@ -781,9 +810,12 @@ TEST(callers_mistakes_in_connect_are_told_at_once) {
     struct event_base *base = event_base_new();
     struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
     struct sockaddr bad = {.sa_family = 12345};
+    struct sockaddr_in short_one = {.sin_family = AF_INET};
 
     CHECK_EQ(bufferevent_socket_connect(bev, &bad, sizeof(bad)), -1);
     CHECK_EQ(errno, EAFNOSUPPORT);
+    CHECK_EQ(bufferevent_socket_connect(bev, (struct sockaddr *)&short_one, 2), -1);
+    CHECK_EQ(errno, EINVAL);
     CHECK_EQ(bufferevent_socket_connect(bev, NULL, 0), -1);
     CHECK_EQ(errno, EINVAL);
     CHECK_EQ(bufferevent_getfd(bev), -1);
@@ -866,6 +898,21 @@ TEST(priority_is_taken_and_checked) {
     event_base_free(base);
 }
 
+TEST(priority_may_change_while_callbacks_are_due) {
+    struct ctx c;
+
+    open_ctx(&c, 0);
+    bufferevent_disable(c.bev, EV_WRITE);
+    CHECK_EQ(event_base_priority_init(c.base, 3), 0);
+    bufferevent_trigger(c.bev, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
+    CHECK_EQ(bufferevent_priority_set(c.bev, 2), 0);
+    CHECK_EQ(bufferevent_priority_set(c.bev, 1), 0);
+    turn(c.base);
+    CHECK_EQ(c.told.reads, 1);
+    CHECK_EQ(event_base_get_num_events(c.base, EVENT_BASE_COUNT_ACTIVE), 0);
+    close_ctx(&c);
+}
+
 TEST(moves_to_another_base_with_its_data) {
     struct ctx c;
     struct event_base *other = event_base_new();
@@ -943,6 +990,7 @@ TEST(evbuffer_callbacks_can_run_from_the_loop) {
 
     open_ctx(&c, 0);
     evbuffer_add_cb(buf, count_buffer, &c);
+    CHECK_EQ(evbuffer_defer_callbacks(buf, NULL), -1);
     CHECK_EQ(evbuffer_defer_callbacks(buf, c.base), 0);
     evbuffer_add(buf, "abc", 3);
     evbuffer_add(buf, "de", 2);

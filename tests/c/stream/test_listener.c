@@ -71,7 +71,7 @@ static void close_seen(struct seen *seen) {
 
 static int64_t fake_now = 1000 * PE_NS_PER_SEC;
 
-/* Every look at the clock is a millisecond after the last. */
+/* Each look at the clock is a quarter of a millisecond after the last. */
 static int64_t slow_clock(void) {
     return fake_now += PE_NS_PER_MS / 4;
 }
@@ -134,6 +134,34 @@ TEST(without_descriptors_it_reports_rests_and_comes_back) {
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
     run_until(seen.base, &seen.count, 1); /* by itself */
     CHECK(!pe_listener_rests(seen.listener));
+    close(client);
+    close_seen(&seen);
+}
+
+static int log_lines;
+
+static void count_log(int severity, const char *msg) {
+    (void)severity;
+    log_lines += strstr(msg, "accept") != NULL;
+}
+
+TEST(without_an_error_callback_it_is_logged_once) {
+    struct seen seen;
+    struct sockaddr_un sun;
+    struct rlimit limit, none;
+    int client;
+
+    event_set_log_callback(count_log);
+    open_seen(&seen, &sun);
+    client = connect_to(&sun);
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 3;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    while (pe_listener_calls(seen.listener) < 3)
+        CHECK_EQ(event_base_loop(seen.base, EVLOOP_ONCE), 0);
+    CHECK_EQ(log_lines, 1);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
     close(client);
     close_seen(&seen);
 }

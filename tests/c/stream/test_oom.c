@@ -121,7 +121,7 @@ TEST(every_allocation_of_an_echo_may_fail) {
 }
 
 /* The same for a connection made by us, with output that gets stuck. */
-static void run_client(const struct sockaddr_un *sun) {
+static void run_client(const struct sockaddr *sa, int socklen) {
     static char block[1 << 20];
     struct timeval second = {1, 0};
     struct server s = {NULL, NULL, false};
@@ -134,7 +134,7 @@ static void run_client(const struct sockaddr_un *sun) {
         if (bufferevent_set_timeouts(s.bev, &second, &second) == 0 &&
             bufferevent_write(s.bev, block, sizeof(block)) == 0 &&
             bufferevent_enable(s.bev, EV_READ) == 0 &&
-            bufferevent_socket_connect(s.bev, (const struct sockaddr *)sun, sizeof(*sun)) == 0) {
+            bufferevent_socket_connect(s.bev, sa, socklen) == 0) {
             CHECK_EQ(event_base_dispatch(s.base), 0);
             event_base_loop(s.base, EVLOOP_NONBLOCK);
             CHECK(s.has_failed);
@@ -147,20 +147,17 @@ static void run_client(const struct sockaddr_un *sun) {
         event_base_free(s.base);
 }
 
-TEST(every_allocation_of_a_connect_may_fail) {
-    struct sockaddr_un sun = {.sun_family = AF_UNIX};
-    int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+/* Connect to `listener` at `sa` for every n. */
+static void try_clients(int listener, const struct sockaddr *sa, int socklen) {
     bool has_failed = true;
 
-    snprintf(sun.sun_path, sizeof(sun.sun_path), "%cpyevent-oom-%d", 0, (int)getpid());
-    CHECK_EQ(bind(listener, (struct sockaddr *)&sun, sizeof(sun)), 0);
     CHECK_EQ(listen(listener, 200), 0);
     CHECK_EQ(fcntl(listener, F_SETFL, O_NONBLOCK), 0);
     for (long n = 1; has_failed; n++) {
         int fd;
 
         pe_mem_fail_nth(n);
-        run_client(&sun);
+        run_client(sa, socklen);
         has_failed = pe_mem_has_failed();
         pe_mem_fail_nth(0);
         CHECK_EQ(pe_mem_live_total(), 0);
@@ -169,4 +166,24 @@ TEST(every_allocation_of_a_connect_may_fail) {
             close(fd);
     }
     close(listener);
+}
+
+TEST(every_allocation_of_a_connect_that_is_done_at_once_may_fail) {
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    snprintf(sun.sun_path, sizeof(sun.sun_path), "%cpyevent-oom-%d", 0, (int)getpid());
+    CHECK_EQ(bind(listener, (struct sockaddr *)&sun, sizeof(sun)), 0);
+    try_clients(listener, (struct sockaddr *)&sun, sizeof(sun));
+}
+
+TEST(every_allocation_of_a_connect_may_fail) {
+    struct sockaddr_in sin = {.sin_family = AF_INET};
+    socklen_t len = sizeof(sin);
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+
+    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK_EQ(bind(listener, (struct sockaddr *)&sin, sizeof(sin)), 0);
+    CHECK_EQ(getsockname(listener, (struct sockaddr *)&sin, &len), 0);
+    try_clients(listener, (struct sockaddr *)&sin, sizeof(sin));
 }

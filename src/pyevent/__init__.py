@@ -12,6 +12,7 @@ from pyevent._buffer import Buffer
 from pyevent._core import get_version, live_allocations
 from pyevent._loop import Event, EventBase, EventConfig, backends, get_supported_methods
 from pyevent._stream import BufferEvent, Listener
+from pyevent._watch import CheckWatcher, PrepareWatcher
 from pyevent.constants import *  # noqa: F403
 from pyevent.constants import __all__ as _constants
 from pyevent.errors import RAISE
@@ -24,10 +25,12 @@ __all__ = [
     "RAISE",
     "Buffer",
     "BufferEvent",
+    "CheckWatcher",
     "Event",
     "EventBase",
     "EventConfig",
     "Listener",
+    "PrepareWatcher",
     "__version__",
     "backends",
     "get_supported_methods",

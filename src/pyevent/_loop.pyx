@@ -1050,6 +1050,20 @@ cdef class Event(Attached):
 
     free = close
 
+    def finalize(self, callback):
+        """Delete it for good, and call ``callback(event, arg)`` from the loop.
+
+        That is the last call: no callback of the event runs any more, or is running in
+        another thread.
+        """
+        cdef object arg
+        event_require(self)
+        if not callable(callback):
+            raise TypeError(f"callback must be callable, not {callback!r}")
+        arg = self.arg_
+        self.owner.call_soon_threadsafe(callback, self, arg)
+        self.close()
+
     @property
     def closed(self):
         """Whether it, or its base, has been closed."""

@@ -13,7 +13,6 @@ cdef class BufferEvent(Attached):
     cdef object eventcb
     cdef object user_arg
     cdef object file               # an object that owns the fd; None: nobody
-    cdef bint uses_methods         # on_read, on_write, on_event instead of callbacks
     cdef PyObject *input_view      # borrowed: a Buffer clears it when it goes
     cdef PyObject *output_view
 

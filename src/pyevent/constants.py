@@ -57,6 +57,15 @@ class BaseFlag(IntFlag):
     EVENT_BASE_FLAG_USE_SIGNALFD = 0x80
 
 
+class LogSeverity(IntEnum):
+    """What a line that the C core logs is about."""
+
+    EVENT_LOG_DEBUG = 0
+    EVENT_LOG_MSG = 1
+    EVENT_LOG_WARN = 2
+    EVENT_LOG_ERR = 3
+
+
 class EolStyle(IntEnum):
     """What ends a line, for :meth:`Buffer.readln` and :meth:`Buffer.search_eol`."""
 
@@ -148,6 +157,14 @@ EVENT_BASE_FLAG_PRECISE_TIMER = BaseFlag.EVENT_BASE_FLAG_PRECISE_TIMER
 EVENT_BASE_FLAG_EPOLL_DISALLOW_TIMERFD = BaseFlag.EVENT_BASE_FLAG_EPOLL_DISALLOW_TIMERFD
 EVENT_BASE_FLAG_USE_SIGNALFD = BaseFlag.EVENT_BASE_FLAG_USE_SIGNALFD
 
+EVENT_LOG_DEBUG = LogSeverity.EVENT_LOG_DEBUG
+EVENT_LOG_MSG = LogSeverity.EVENT_LOG_MSG
+EVENT_LOG_WARN = LogSeverity.EVENT_LOG_WARN
+EVENT_LOG_ERR = LogSeverity.EVENT_LOG_ERR
+
+EVENT_DBG_NONE = 0
+EVENT_DBG_ALL = 0xFFFFFFFF
+
 EVBUFFER_EOL_ANY = EolStyle.EVBUFFER_EOL_ANY
 EVBUFFER_EOL_CRLF = EolStyle.EVBUFFER_EOL_CRLF
 EVBUFFER_EOL_CRLF_STRICT = EolStyle.EVBUFFER_EOL_CRLF_STRICT
@@ -198,6 +215,7 @@ __all__ = [name for name in globals() if name.isupper()] + [
     "Feature",
     "FlushMode",
     "ListenerOption",
+    "LogSeverity",
     "LoopFlag",
     "TriggerOption",
 ]

@@ -1,8 +1,5 @@
 """What becomes of an exception that a callback raises."""
 
-from typing import Any
-
-
 class _Raise:
     """The type of :data:`RAISE`."""
 
@@ -17,7 +14,7 @@ class _Raise:
 RAISE = _Raise()
 
 
-def log_failure(context: dict[str, Any]) -> None:
+def log_failure(context: dict[str, object]) -> None:
     """Log the failure of a callback, with its traceback, on the logger "pyevent".
 
     *context* is what an exception handler gets: ``message``, ``exception``, ``source`` (the
@@ -26,6 +23,7 @@ def log_failure(context: dict[str, Any]) -> None:
     import logging  # only here: an import of pyevent is not to wait for it
 
     exc = context["exception"]
+    assert isinstance(exc, BaseException)
     logging.getLogger("pyevent").error(
         "%s: %r of %r",
         context["message"],
@@ -43,3 +41,18 @@ def log_slow(callback: object, source: object, seconds: float) -> None:
     logging.getLogger("pyevent").warning(
         "slow callback: %s of %r took %.3f s", name, source, seconds
     )
+
+
+def log_line(severity: int, message: str) -> None:
+    """Log a line of the C core; *severity* is an ``EVENT_LOG_*``."""
+    import logging
+
+    levels = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
+    logging.getLogger("pyevent").log(levels[severity], "%s", message)
+
+
+def log_lost(exc: BaseException) -> None:
+    """A log callback has failed: its line is lost, the program goes on."""
+    import sys
+
+    sys.excepthook(type(exc), exc, exc.__traceback__)

@@ -6,13 +6,22 @@ number of seconds, a sockaddr an address tuple or a path. They are the built-in 
 an override in a subclass is not seen through them.
 """
 
+from collections.abc import Callable
+
 from pyevent._buffer import Buffer
 from pyevent._core import get_version
+from pyevent._log import enable_debug_logging, enable_debug_mode, global_shutdown, set_log_callback
 from pyevent._loop import Event, EventBase, EventConfig, get_supported_methods
 from pyevent._stream import BufferEvent, Listener
+from pyevent._watch import CheckWatcher, PrepareWatcher, Watcher, prepare_get_timeout
+from pyevent.constants import LIBEVENT_VERSION_NUMBER
 
 event_get_version = get_version
 event_get_supported_methods = get_supported_methods
+event_set_log_callback = set_log_callback
+event_enable_debug_logging = enable_debug_logging
+event_enable_debug_mode = enable_debug_mode
+libevent_global_shutdown = global_shutdown
 
 event_config_new = EventConfig
 event_config_avoid_method = EventConfig.avoid_method
@@ -65,6 +74,12 @@ event_get_callback = Event.get_callback
 event_get_callback_arg = Event.get_callback_arg
 event_get_priority = Event.get_priority
 event_priority_set = Event.priority_set
+
+evwatch_prepare_new = PrepareWatcher
+evwatch_check_new = CheckWatcher
+evwatch_free = Watcher.close
+evwatch_base = Watcher.get_base
+evwatch_prepare_get_timeout = prepare_get_timeout
 
 evtimer_new = Event.timer
 evtimer_add = Event.add
@@ -153,6 +168,55 @@ evconnlistener_get_fd = Listener.get_fd
 evconnlistener_set_cb = Listener.set_cb
 evconnlistener_set_error_cb = Listener.set_error_cb
 
-_PREFIXES = ("event_", "evtimer_", "evsignal_", "evuser_", "evbuffer_", "bufferevent_", "evconnlistener_")
+
+
+def event_get_version_number() -> int:
+    """The version of libevent's API that this is, as 0xMMmmpp00."""
+    return LIBEVENT_VERSION_NUMBER
+
+
+def event_set_fatal_callback(callback: Callable[[int], None] | None) -> None:
+    """Accepted: the library never ends the process, so there is nothing to call it for."""
+
+
+def event_finalize(flags: int, event: Event, callback: Callable[[Event, object], None]) -> None:
+    """Delete *event* for good and call ``callback(event, arg)`` from its loop."""
+    event.finalize(callback)
+
+
+event_free_finalize = event_finalize
+
+
+def evthread_use_pthreads() -> int:
+    """A base can always be used from any thread: returns 0."""
+    return 0
+
+
+def evthread_use_pthreads_with_flags(flags: int) -> int:
+    """As :func:`evthread_use_pthreads`."""
+    return 0
+
+
+def evthread_make_base_notifiable(base: EventBase) -> int:
+    """A base can always be woken by other threads: returns 0."""
+    return 0
+
+
+def evthread_enable_lock_debugging() -> None:
+    """There is no lock to debug."""
+
+
+_PREFIXES = (
+    "bufferevent_",
+    "evbuffer_",
+    "evconnlistener_",
+    "event_",
+    "evsignal_",
+    "evthread_",
+    "evtimer_",
+    "evuser_",
+    "evwatch_",
+    "libevent_",
+)
 
 __all__ = [name for name in globals() if name.startswith(_PREFIXES)]

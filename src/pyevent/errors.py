@@ -1,4 +1,5 @@
-"""What becomes of an exception that a callback raises."""
+"""What becomes of an exception that a callback raises, and of what the C core logs."""
+
 
 class _Raise:
     """The type of :data:`RAISE`."""

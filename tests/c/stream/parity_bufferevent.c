@@ -1,36 +1,10 @@
 /* parity_bufferevent.c - what libevent 2.1 and we do alike with a connection. */
 #include "streams.h"
 
-#include <netinet/tcp.h>
-#include <sys/un.h>
-
-struct ctx {
-    struct event_base *base;
-    struct bufferevent *bev;
-    struct told told;
-    int fds[2];
-};
-
-static void open_ctx(struct ctx *c, int options) {
-    memset(c, 0, sizeof(*c));
-    make_pair(c->fds);
-    c->base = event_base_new();
-    CHECK(c->base != NULL);
-    c->bev = bufferevent_socket_new(c->base, c->fds[0], options);
-    CHECK(c->bev != NULL);
-    bufferevent_setcb(c->bev, told_read, told_write, told_event, &c->told);
-}
-
-static void close_ctx(struct ctx *c) {
-    bufferevent_free(c->bev);
-    event_base_free(c->base);
-    close(c->fds[1]);
-}
-
 TEST(new_one_writes_and_does_not_read) {
     struct ctx c;
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     CHECK_EQ(bufferevent_get_enabled(c.bev), EV_WRITE);
     CHECK_EQ(bufferevent_getfd(c.bev), c.fds[0]);
     CHECK(bufferevent_get_base(c.bev) == c.base);
@@ -45,7 +19,7 @@ TEST(input_arrives_and_is_taken) {
     struct ctx c;
     char got[8] = "";
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     CHECK_EQ(bufferevent_enable(c.bev, EV_READ), 0);
     send_text(c.fds[1], "hello");
     run_until(c.base, &c.told.reads, 1);
@@ -62,7 +36,7 @@ TEST(output_arrives_in_order_and_calls_back) {
     struct ctx c;
     struct evbuffer *more = evbuffer_new();
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     CHECK_EQ(bufferevent_write(c.bev, "one ", 4), 0);
     evbuffer_add(more, "two", 3);
     CHECK_EQ(bufferevent_write_buffer(c.bev, more), 0);
@@ -77,7 +51,7 @@ TEST(output_arrives_in_order_and_calls_back) {
 TEST(program_cannot_touch_the_librarys_ends) {
     struct ctx c;
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     CHECK_EQ(evbuffer_add(bufferevent_get_input(c.bev), "x", 1), -1);
     CHECK_EQ(bufferevent_write(c.bev, "abc", 3), 0);
     CHECK_EQ(evbuffer_drain(bufferevent_get_output(c.bev), 1), -1);
@@ -88,7 +62,7 @@ TEST(program_cannot_touch_the_librarys_ends) {
 TEST(nothing_is_written_while_writing_is_disabled) {
     struct ctx c;
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     bufferevent_disable(c.bev, EV_WRITE);
     bufferevent_write(c.bev, "abc", 3);
     run_ready(c.base);
@@ -102,7 +76,7 @@ TEST(nothing_is_written_while_writing_is_disabled) {
 TEST(enable_write_calls_the_write_callback_once_from_the_loop) {
     struct ctx c;
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     bufferevent_enable(c.bev, EV_WRITE);
     CHECK_EQ(c.told.writes, 0);
     run_ready(c.base);
@@ -114,7 +88,7 @@ TEST(enable_write_calls_the_write_callback_once_from_the_loop) {
 TEST(end_of_input_disables_reading_and_keeps_the_data) {
     struct ctx c;
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     bufferevent_enable(c.bev, EV_READ);
     send_text(c.fds[1], "last");
     CHECK_EQ(shutdown(c.fds[1], SHUT_WR), 0);
@@ -134,7 +108,7 @@ TEST(reset_is_an_error_with_its_errno) {
     struct linger at_once = {1, 0};
     int fds[2];
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     make_tcp_pair(fds);
     close(bufferevent_getfd(c.bev));
     bufferevent_setfd(c.bev, fds[0]);
@@ -152,7 +126,7 @@ TEST(low_mark_delays_the_read_callback) {
     struct ctx c;
     size_t low = 0, high = 0;
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     bufferevent_setwatermark(c.bev, EV_READ, 4, 100);
     CHECK_EQ(bufferevent_getwatermark(c.bev, EV_READ, &low, &high), 0);
     CHECK_EQ(low, 4);
@@ -171,7 +145,7 @@ TEST(low_mark_delays_the_read_callback) {
 TEST(high_mark_pauses_reading_until_some_is_taken) {
     struct ctx c;
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     bufferevent_setcb(c.bev, NULL, NULL, told_event, &c.told);
     bufferevent_setwatermark(c.bev, EV_READ, 0, 4);
     bufferevent_enable(c.bev, EV_READ);
@@ -191,7 +165,7 @@ TEST(high_mark_pauses_reading_until_some_is_taken) {
 TEST(changing_marks_calls_nobody) {
     struct ctx c;
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     bufferevent_setwatermark(c.bev, EV_READ, 10, 0);
     bufferevent_enable(c.bev, EV_READ);
     send_text(c.fds[1], "abc");
@@ -207,7 +181,7 @@ TEST(write_callback_waits_for_the_low_mark) {
     static char block[1 << 20], got[65536];
     size_t left = sizeof(block);
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     memset(block, 'x', sizeof(block));
     bufferevent_setwatermark(c.bev, EV_WRITE, sizeof(block) / 4, 0);
     bufferevent_write(c.bev, block, sizeof(block));
@@ -236,7 +210,7 @@ static void put_timeout(struct bufferevent *bev, long read_ms, long write_ms) {
 TEST(read_timeout_disables_reading_and_says_so) {
     struct ctx c;
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     put_timeout(c.bev, 20, 0);
     bufferevent_enable(c.bev, EV_READ);
     run_until(c.base, &c.told.events, 1);
@@ -248,7 +222,7 @@ TEST(read_timeout_disables_reading_and_says_so) {
 TEST(read_timeout_does_not_run_while_reading_is_disabled) {
     struct ctx c;
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     put_timeout(c.bev, 20, 0);
     bufferevent_enable(c.bev, EV_READ);
     bufferevent_disable(c.bev, EV_READ);
@@ -261,7 +235,7 @@ TEST(write_timeout_runs_only_while_output_is_stuck) {
     struct ctx c;
     static char block[1 << 22];
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     put_timeout(c.bev, 0, 20);
     bufferevent_write(c.bev, "x", 1);
     CHECK_EQ(event_base_dispatch(c.base), 1);
@@ -276,7 +250,7 @@ TEST(write_timeout_runs_only_while_output_is_stuck) {
 TEST(deferred_callbacks_run_from_the_loop_in_order) {
     struct ctx c;
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
+    open_ctx(&c, BEV_OPT_DEFER_CALLBACKS);
     bufferevent_trigger_event(c.bev, BEV_EVENT_EOF, 0);
     bufferevent_trigger(c.bev, EV_WRITE, 0);
     bufferevent_trigger(c.bev, EV_READ, 0);
@@ -291,7 +265,7 @@ TEST(deferred_callbacks_run_from_the_loop_in_order) {
 TEST(trigger_respects_the_marks_unless_told_otherwise) {
     struct ctx c;
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     bufferevent_setwatermark(c.bev, EV_READ, 1, 0);
     bufferevent_trigger(c.bev, EV_READ, 0);
     CHECK_EQ(c.told.reads, 0);
@@ -315,7 +289,7 @@ TEST(callbacks_can_be_read_back) {
     bufferevent_event_cb e = NULL;
     void *arg = NULL;
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     bufferevent_getcb(c.bev, &r, &w, &e, &arg);
     CHECK(r == told_read && w == told_write && e == told_event && arg == &c.told);
     bufferevent_getcb(c.bev, NULL, NULL, NULL, NULL);
@@ -326,7 +300,7 @@ TEST(another_descriptor_gets_what_is_waiting) {
     struct ctx c;
     int fds[2];
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     make_pair(fds);
     bufferevent_enable(c.bev, EV_READ);
     bufferevent_write(c.bev, "moved", 5);
@@ -342,12 +316,17 @@ TEST(another_descriptor_gets_what_is_waiting) {
 }
 
 TEST(descriptor_stays_open_without_close_on_free) {
-    struct ctx c;
+    struct event_base *base = event_base_new();
+    struct bufferevent *bev;
+    int fds[2];
 
-    open_ctx(&c, 0);
-    close_ctx(&c);
-    CHECK(fcntl(c.fds[0], F_GETFD) >= 0);
-    close(c.fds[0]);
+    make_pair(fds);
+    bev = bufferevent_socket_new(base, fds[0], 0);
+    bufferevent_free(bev);
+    event_base_free(base);
+    CHECK(fcntl(fds[0], F_GETFD) >= 0);
+    close(fds[0]);
+    close(fds[1]);
 }
 
 /* --- connecting --- */
@@ -459,7 +438,7 @@ TEST(freed_in_its_read_callback) {
     struct ctx c;
     int calls = 0;
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     bufferevent_setcb(c.bev, free_in_data, NULL, free_in_event, &calls);
     bufferevent_enable(c.bev, EV_READ);
     send_text(c.fds[1], "x");
@@ -475,7 +454,7 @@ TEST(freed_in_its_write_callback) {
     struct ctx c;
     int calls = 0;
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     bufferevent_setcb(c.bev, NULL, free_in_data, free_in_event, &calls);
     bufferevent_write(c.bev, "x", 1);
     run_until(c.base, &calls, 1);
@@ -490,7 +469,7 @@ TEST(freed_in_its_event_callback) {
     struct ctx c;
     int calls = 0;
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     bufferevent_setcb(c.bev, NULL, NULL, free_in_event, &calls);
     bufferevent_enable(c.bev, EV_READ);
     close(c.fds[1]);
@@ -514,7 +493,7 @@ static void free_by_buffer(struct evbuffer *buf, const struct evbuffer_cb_info *
 TEST(freed_in_a_callback_of_its_input) {
     struct ctx c;
 
-    open_ctx(&c, BEV_OPT_CLOSE_ON_FREE);
+    open_ctx(&c, 0);
     CHECK(evbuffer_add_cb(bufferevent_get_input(c.bev), free_by_buffer, &c) != NULL);
     bufferevent_enable(c.bev, EV_READ);
     send_text(c.fds[1], "x");

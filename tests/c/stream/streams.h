@@ -119,4 +119,33 @@ static inline void told_event(struct bufferevent *bev, short what, void *arg) {
     note(arg, what & BEV_EVENT_CONNECTED ? 'c' : 'e');
 }
 
+/* A base, a bufferevent on one end of a pair, and what it was told. */
+struct ctx {
+    struct event_base *base;
+    struct bufferevent *bev;
+    struct told told;
+    int fds[2];
+    int step; /* for the test to count with */
+};
+
+static inline void open_ctx(struct ctx *c, int options) {
+    memset(c, 0, sizeof(*c));
+    make_pair(c->fds);
+    c->base = event_base_new();
+    CHECK(c->base != NULL);
+    c->bev = bufferevent_socket_new(c->base, c->fds[0], options | BEV_OPT_CLOSE_ON_FREE);
+    CHECK(c->bev != NULL);
+    bufferevent_setcb(c->bev, told_read, told_write, told_event, &c->told);
+}
+
+static inline void close_ctx(struct ctx *c) {
+    bufferevent_free(c->bev);
+    event_base_free(c->base);
+    close(c->fds[1]);
+}
+
+static inline void turn(struct event_base *base) {
+    CHECK(event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK) >= 0);
+}
+
 #endif

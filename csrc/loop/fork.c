@@ -56,6 +56,7 @@ static void let_go(struct event_base *base) {
     if (base->was_forked)
         return;
     base->was_forked = true;
+    base->is_waiting = false; /* nobody waits here, and a wake would go to the parent */
     pe_signals_detach_fd(base);
     base->backend.ops->close(&base->backend);
     (void)pe_io_set(base, &base->wake_io, 0);
@@ -66,7 +67,6 @@ static void let_go(struct event_base *base) {
     if (base->is_running && !pthread_equal(base->runner, pthread_self())) {
         /* The thread that ran it is not here. */
         base->is_running = false;
-        base->is_waiting = false;
         base->running_event = NULL;
         base->running_pri = base->queue_count;
     }

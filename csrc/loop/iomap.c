@@ -137,10 +137,12 @@ static bool is_frozen(const struct event_base *base) {
 }
 
 /* The kernel would not take a change: whoever watches the fd finds out why
- * from its next read or write. */
+ * from its next read or write. What fails for want of memory or of room is
+ * tried again before the next wait, so that no watcher stays deaf. */
 static void report_failure(struct event_base *base, int fd, struct pe_fdslot *slot, int err) {
     struct pe_link *at;
 
+    slot->known = 0;
     pe_log_debug("%s: fd %d cannot be watched: %s", base->backend.ops->name, fd, strerror(-err));
     if (first_of(slot) == NULL)
         return;
@@ -149,6 +151,8 @@ static void report_failure(struct event_base *base, int fd, struct pe_fdslot *sl
 
         pe_task_activate(base, &io->task, io->want & (EV_READ | EV_WRITE | EV_CLOSED));
     }
+    if (err == -ENOMEM || err == -ENOSPC)
+        queue_change(base, fd, slot);
 }
 
 /* A registration for the first watcher of an fd, `mask`. */
@@ -274,7 +278,7 @@ void pe_io_forget(struct event_base *base, int fd) {
 void pe_iomap_apply(struct event_base *base) {
     int n = base->change_count;
 
-    base->change_count = 0; /* a failure below changes no mask: no new entries */
+    base->change_count = 0; /* what fails goes to the front again, behind i */
     for (int i = 0; i < n; i++) {
         int fd = base->changes[i];
         struct pe_fdslot *slot = pe_intmap_get(&base->fds, fd);
@@ -288,7 +292,8 @@ void pe_iomap_apply(struct event_base *base) {
 
             if (err < 0)
                 report_failure(base, fd, slot, err);
-            slot->known = err < 0 ? 0 : (uint8_t)want;
+            else
+                slot->known = (uint8_t)want;
         }
         settle(base, slot);
     }

@@ -64,12 +64,13 @@ static bool must_release(struct event_base *base, int64_t timeout_ns) {
 
 static int wait_for_kernel(struct event_base *base, int64_t timeout_ns) {
     bool releases = must_release(base, timeout_ns);
-    int n;
+    int n = 0;
 
     base->is_waiting = timeout_ns != 0 || releases;
     if (releases)
         base->before_wait(base->hooks_arg);
-    n = base->backend.ops->wait(&base->backend, timeout_ns);
+    if (!base->was_forked) /* in the hook: the child has nothing to wait with */
+        n = base->backend.ops->wait(&base->backend, timeout_ns);
     if (releases)
         base->after_wait(base->hooks_arg);
     base->is_waiting = false;
@@ -84,7 +85,7 @@ static void harvest(struct event_base *base) {
     int n;
 
     if (base->was_forked)
-        return; /* forked in the after-hook: a child has nothing to harvest */
+        return; /* forked in a hook: the child has nothing to harvest */
     do {
         n = base->backend.ops->harvest(&base->backend, ready, HARVEST);
         for (int i = 0; i < n; i++)

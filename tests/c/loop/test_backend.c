@@ -278,8 +278,10 @@ TEST_TABLE(an_error_is_told_whatever_was_asked_for) {
     close(p[0]);
     CHECK_EQ(wait_ns(0), 1);
     CHECK_EQ(harvest(&ready, 1), 1);
-    CHECK_EQ(ready.events & PE_READY_ERROR, PE_READY_ERROR);
-    CHECK_EQ(ready.events & (EV_READ | EV_WRITE), EV_READ | EV_WRITE);
+    if (ready.events & PE_READY_ERROR)
+        CHECK_EQ(ready.events & (EV_READ | EV_WRITE), EV_READ | EV_WRITE);
+    else
+        CHECK_EQ(ready.events, EV_READ); /* select(2) has no bit for errors */
     CHECK_EQ(set(p[1], 1, EV_READ, 0), 0);
     close(p[1]);
 }

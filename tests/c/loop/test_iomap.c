@@ -325,6 +325,39 @@ TEST_EACH(a_change_that_the_kernel_refuses_activates_the_watchers) {
     close_pair(p);
 }
 
+TEST_EACH(a_change_refused_for_want_of_memory_is_tried_again) {
+    struct event_base *base = counted_base(backend);
+    struct seen reader = {0}, writer = {0};
+    struct event *a, *b;
+    int p[2];
+
+    open_pair(p);
+    a = added(base, p[0], EV_READ | EV_PERSIST, &reader);
+    refuse_fd = p[0];
+    refuse_error = -ENOMEM;
+    b = added(base, p[0], EV_WRITE | EV_PERSIST, &writer);
+    turn_once(base);
+    turn_once(base);
+    CHECK_EQ(reader.calls, 2);
+    CHECK_EQ(writer.calls, 2);
+    refuse_fd = -1;
+    turn_once(base);
+    CHECK_EQ(reader.calls, 2); /* not readable: the kernel says so again */
+    CHECK_EQ(writer.calls, 3);
+    send_byte(p[1]);
+    turn_once(base);
+    CHECK_EQ(reader.calls, 3);
+    set_calls = 0;
+    turn_once(base);
+    CHECK_EQ(set_calls, 0);
+    event_free(a);
+    event_free(b);
+    turn_once(base);
+    CHECK_EQ(base->fds_in_use, 1);
+    event_base_free(base);
+    close_pair(p);
+}
+
 static int io_runs;
 
 static void io_run(struct event_base *base, struct pe_task *task) {
@@ -339,7 +372,7 @@ TEST_EACH(refused_changes_leave_nothing_behind) {
 
     io_runs = 0;
     open_pair(p);
-    refuse_error = -ENOSPC;
+    refuse_error = -EPERM; /* for good */
     for (int i = 0; i < 10; i++) {
         struct pe_io io;
 

@@ -1,6 +1,7 @@
 /* test_signal.c - signals as events: counted, shared, and handlers put back. */
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/time.h>
@@ -482,11 +483,11 @@ TEST_EACH(signals_handled_in_another_thread_all_arrive) {
     event_base_free(s.base);
 }
 
-static volatile bool sender_must_end;
+static atomic_bool sender_must_end;
 
 static void *send_until_told(void *arg) {
     (void)arg;
-    while (!sender_must_end)
+    while (!atomic_load(&sender_must_end))
         raise(SIGUSR1);
     return NULL;
 }
@@ -497,7 +498,7 @@ TEST_EACH(bases_come_and_go_while_signals_arrive) {
     struct event *kept = signal_event(keeper, SIGUSR1, see, &seen);
     pthread_t thread;
 
-    sender_must_end = false;
+    atomic_store(&sender_must_end, false);
     CHECK_EQ(pthread_create(&thread, NULL, send_until_told, NULL), 0);
     for (int i = 0; i < 200; i++) {
         struct event_base *base = base_on(backend);
@@ -507,7 +508,7 @@ TEST_EACH(bases_come_and_go_while_signals_arrive) {
         event_free(ev);
         event_base_free(base);
     }
-    sender_must_end = true;
+    atomic_store(&sender_must_end, true);
     CHECK_EQ(pthread_join(thread, NULL), 0);
     event_free(kept);
     event_base_free(keeper);

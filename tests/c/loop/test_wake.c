@@ -642,8 +642,8 @@ static void *work(void *arg) {
         struct event *io, *timer;
         int p[2];
 
-        open_pair(p);
         enter(w->l);
+        open_pair(p);
         io = event_new(w->l->base, p[0], EV_READ | EV_PERSIST, count_call, w);
         timer = event_new(w->l->base, -1, EV_PERSIST, count_call, w);
         CHECK(io != NULL && timer != NULL);
@@ -655,8 +655,8 @@ static void *work(void *arg) {
         }
         event_free(io);
         event_free(timer);
-        leave(w->l);
         close_pair(p);
+        leave(w->l);
     }
     return NULL;
 }

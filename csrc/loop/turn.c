@@ -16,7 +16,10 @@
 #include "loop/watch.h"
 
 #define HARVEST 64
-#define RELEASE_EVERY_NS (5 * PE_NS_PER_MS) /* the longest without the hooks */
+/* The longest without the hooks. Well above the 5 ms after which a thread that
+ * waits for Python's GIL insists on it: a release before that only makes it
+ * wait anew, since we have the GIL back before it has woken up. */
+#define RELEASE_EVERY_NS (20 * PE_NS_PER_MS)
 
 void event_base_set_wait_hooks(struct event_base *base, void (*before)(void *),
                                void (*after)(void *), void *arg) {
@@ -205,6 +208,8 @@ int event_base_loop(struct event_base *base, int flags) {
     result = turn_until_done(base, flags);
     saved = errno;
     pe_flush_run(base); /* what was written is not left lying */
+    if (!base->was_forked)
+        pe_iomap_apply(base); /* nor a removal: the fd may be closed before the next loop */
     base->now = 0;
     base->is_running = false;
     errno = saved;

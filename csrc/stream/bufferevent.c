@@ -120,9 +120,13 @@ static void leave(struct bufferevent *bev, bool sends_now) {
     pe_bev_drop(bev);
 }
 
-/* Whether a callback must wait for the loop; then the task is on its way. */
+/* Whether a callback must wait for the loop, or for the next one after a
+ * loopbreak; then the task is on its way. */
 static bool is_deferred(struct bufferevent *bev, int options) {
-    if (((bev->options | options) & BEV_OPT_DEFER_CALLBACKS) == 0 || bev->base == NULL)
+    if (bev->base == NULL)
+        return false;
+    if (((bev->options | options) & BEV_OPT_DEFER_CALLBACKS) == 0 &&
+        !pe_base_is_breaking(bev->base))
         return false;
     pe_task_activate(bev->base, &bev->task, 0);
     return true;

@@ -167,6 +167,9 @@ cdef void bev_say_goodbye(BufferEvent self, int what) noexcept:
     if bufferevent_set_timeouts(self.bev, NULL, &limit) < 0:
         self.close()
         return
+    if bufferevent_enable(self.bev, EV_WRITE) < 0:
+        self.close()
+        return
     bufferevent_setwatermark(self.bev, EV_WRITE, 0, 0)
     bufferevent_setcb(self.bev, NULL, bev_said_all, bev_happened, <void *>self)
 

@@ -92,6 +92,27 @@ TEST(loopbreak_leaves_no_output_behind) {
     close_ctx(&c);
 }
 
+static void count_write(struct bufferevent *bev, void *arg) {
+    struct ctx *c = arg;
+
+    (void)bev;
+    c->told.writes++;
+}
+
+TEST(after_a_loopbreak_the_write_callback_waits_for_the_next_loop) {
+    struct ctx c;
+
+    open_ctx(&c, 0);
+    bufferevent_setcb(c.bev, NULL, count_write, NULL, &c);
+    event_base_once(c.base, -1, EV_TIMEOUT, write_and_break, &c, NULL);
+    CHECK_EQ(event_base_dispatch(c.base), 0);
+    CHECK_STR(receive_text(c.fds[1]), "bye");
+    CHECK_EQ(c.told.writes, 0);
+    CHECK_EQ(event_base_dispatch(c.base), 1);
+    CHECK_EQ(c.told.writes, 1);
+    close_ctx(&c);
+}
+
 static void write_again(struct bufferevent *bev, void *arg) {
     struct ctx *c = arg;
 

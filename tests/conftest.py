@@ -71,7 +71,11 @@ def open_fds():
 def no_leaked_fds():
     """Fails a test that leaves more descriptors open than it found."""
     before = open_fds()
+
+    def left():
+        return {fd: what for fd, what in open_fds().items() if before.get(fd) != what}
+
     yield
-    gc.collect()
-    left = {fd: what for fd, what in open_fds().items() if before.get(fd) != what}
-    assert not left, f"descriptors left open: {left}"
+    if left():
+        gc.collect()  # only then: it takes longer than most tests
+    assert not left(), f"descriptors left open: {left()}"

@@ -208,8 +208,6 @@ int event_base_loop(struct event_base *base, int flags) {
     result = turn_until_done(base, flags);
     saved = errno;
     pe_flush_run(base); /* what was written is not left lying */
-    if (!base->was_forked)
-        pe_iomap_apply(base); /* nor a removal: the fd may be closed before the next loop */
     base->now = 0;
     base->is_running = false;
     errno = saved;

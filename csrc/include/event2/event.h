@@ -208,7 +208,9 @@ void event_base_active_by_signal(struct event_base *base, int sig);
 /* An event on `fd` for the EV_* bits `what`: -1 and 0 for a pure timer or
  * user event, a signal number with EV_SIGNAL (which excludes READ, WRITE and
  * CLOSED). Not yet added. NULL: EINVAL or ENOMEM. Close an fd only after
- * event_del or event_free of its events. */
+ * event_del or event_free of its events; an event belongs to the file that its
+ * fd was when it was made, so another file of that number takes another event,
+ * or event_assign. */
 struct event *event_new(struct event_base *base, evutil_socket_t fd, short what,
                         event_callback_fn cb, void *arg);
 

@@ -190,29 +190,6 @@ TEST_EACH(a_fresh_event_on_a_reused_number_is_registered_anew) {
     close_pair(q);
 }
 
-TEST_EACH(an_event_added_again_in_a_later_loop_watches_the_file_of_that_time) {
-    struct event_base *base = base_on(backend);
-    struct seen seen = {0};
-    struct event *ev;
-    int p[2], q[2];
-
-    open_pair(p);
-    ev = added(base, p[0], EV_READ, &seen); /* not persistent: gone when it has fired */
-    send_byte(p[1]);
-    CHECK_EQ(event_base_dispatch(base), 1);
-    CHECK_EQ(seen.calls, 1);
-    close_pair(p);
-    open_pair(q); /* the lowest free numbers: the same two */
-    CHECK_EQ(q[0], event_get_fd(ev));
-    CHECK_EQ(event_add(ev, NULL), 0);
-    send_byte(q[1]);
-    CHECK_EQ(event_base_dispatch(base), 1);
-    CHECK_EQ(seen.calls, 2);
-    event_free(ev);
-    event_base_free(base);
-    close_pair(q);
-}
-
 TEST_EACH(a_second_event_reaches_a_file_put_under_a_watched_number) {
     struct event_base *base = base_on(backend);
     struct seen first = {0}, second = {0};

@@ -152,11 +152,11 @@ TEST(write_callback_runs_once_a_turn_however_fast_the_peer) {
     bufferevent_setcb(c.bev, NULL, write_again, NULL, &c);
     bufferevent_write(c.bev, "x", 1);
     run_ten_turns(&c);
-    CHECK_EQ(c.told.writes, 10 + 1); /* and one when dispatch empties the flush list */
-    CHECK_EQ(waiting(c.fds[1]), 10 + 1);
+    CHECK_EQ(c.told.writes, 9); /* the tenth turn was broken off */
+    CHECK_EQ(waiting(c.fds[1]), 9 + 1);
     bufferevent_disable(c.bev, EV_WRITE);
     turn(c.base);
-    CHECK_EQ(c.told.writes, 10 + 1);
+    CHECK_EQ(c.told.writes, 10); /* the call that the break has left due */
     close_ctx(&c);
 }
 
@@ -168,7 +168,7 @@ TEST(write_callback_after_a_read_callback_cannot_recurse) {
     bufferevent_enable(c.bev, EV_READ);
     send_text(c.fds[1], "x");
     run_ten_turns(&c);
-    CHECK_EQ(c.told.writes, 1 + 10 + 1); /* one more: for what the read callback wrote */
+    CHECK_EQ(c.told.writes, 1 + 9); /* one more: for what the read callback wrote */
     bufferevent_disable(c.bev, EV_WRITE);
     close_ctx(&c);
 }

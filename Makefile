@@ -84,6 +84,10 @@ clean:
 # tests/c/programs/x.c uses event2/ headers alone, so it is compiled once more
 # against the system's libevent, where that is installed, as x.libevent.
 # Programs are for the Python tests: build/c/tests/c/programs/x.
+#
+# build/kq and build/kq-san are the variant with the kqueue backend, best of
+# all, over an emulation of kqueue(2): tests/c/kqueue on the include path of
+# the two files that look for <sys/event.h>, everything else from build/c.
 
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes $(WERROR)
 CFLAGS_C := -std=c11 -D_GNU_SOURCE -O2 -g -pthread $(WARN)
@@ -93,6 +97,8 @@ CFLAGS_SAN += -Wno-error # gcc sees things that are not there in what it instrum
 
 CORE := $(sort $(shell find csrc -name '*.c'))
 TESTS := $(sort $(wildcard tests/c/*/test_*.c tests/c/*/parity_*.c))
+KQ_SWITCHED := csrc/loop/backend_kqueue.c csrc/loop/backends.c
+KQ_CORE := $(filter-out $(KQ_SWITCHED),$(CORE))
 PROGRAMS := $(sort $(wildcard tests/c/programs/*.c))
 ifdef T
 TESTS := tests/c/$(T).c
@@ -108,8 +114,11 @@ else
 COMPARED := echo "comparison with libevent skipped: libevent-dev is not installed"
 endif
 
-C_TESTS := $(TESTS:%.c=build/c/%) $(PARITY:%.c=build/plain/%.libevent)
-SAN_TESTS := $(TESTS:%.c=build/san/%)
+KQ_TESTS := $(filter tests/c/kqueue/% tests/c/loop/% tests/c/stream/%,$(TESTS))
+TESTS := $(filter-out tests/c/kqueue/%,$(TESTS))
+
+C_TESTS := $(TESTS:%.c=build/c/%) $(PARITY:%.c=build/plain/%.libevent) $(KQ_TESTS:%.c=build/kq/%)
+SAN_TESTS := $(TESTS:%.c=build/san/%) $(KQ_TESTS:%.c=build/kq-san/%)
 C_PROGRAMS := $(PROGRAMS:%.c=build/c/%) $(PARITY_PROGRAMS:%.c=build/plain/%.libevent)
 .SECONDARY:
 
@@ -117,7 +126,11 @@ lib: build/lib/libpyevent.a
 
 build/lib/libpyevent.a: $(CORE:%.c=build/c/%.o)
 build/san/libpyevent.a: $(CORE:%.c=build/san/%.o)
-build/lib/libpyevent.a build/san/libpyevent.a:
+build/kq/libpyevent.a: $(KQ_CORE:%.c=build/c/%.o) $(KQ_SWITCHED:%.c=build/kq/%.o) \
+    build/kq/tests/c/kqueue/kqueue.o
+build/kq-san/libpyevent.a: $(KQ_CORE:%.c=build/san/%.o) $(KQ_SWITCHED:%.c=build/kq-san/%.o) \
+    build/kq-san/tests/c/kqueue/kqueue.o
+build/lib/libpyevent.a build/san/libpyevent.a build/kq/libpyevent.a build/kq-san/libpyevent.a:
 	@echo "ar $@"; mkdir -p $(@D); rm -f $@
 	$(Q)ar rcs $@ $^
 
@@ -127,6 +140,12 @@ build/c/%.o: %.c Makefile
 build/san/%.o: %.c Makefile
 	@echo "cc $< (sanitizers)"; mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_CORE) $(CFLAGS_SAN) -Itests/c -MMD -MP -c $< -o $@
+build/kq/%.o: %.c Makefile
+	@echo "cc $< (kqueue)"; mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_CORE) -Itests/c -Itests/c/kqueue -MMD -MP -c $< -o $@
+build/kq-san/%.o: %.c Makefile
+	@echo "cc $< (kqueue, sanitizers)"; mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_CORE) $(CFLAGS_SAN) -Itests/c -Itests/c/kqueue -MMD -MP -c $< -o $@
 build/plain/%.o: %.c Makefile
 	@echo "cc $< (libevent)"; mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_C) -DHARNESS_PLAIN -Itests/c $(filter -I%,$(LIBEVENT)) -MMD -MP -c $< -o $@
@@ -139,10 +158,21 @@ build/c/tests/c/%: build/c/tests/c/%.o build/c/tests/c/harness.o build/lib/libpy
 	$(Q)$(CC) -pthread $^ -o $@
 build/san/tests/c/%: build/san/tests/c/%.o build/san/tests/c/harness.o build/san/libpyevent.a
 	$(Q)$(CC) -pthread $(CFLAGS_SAN) $^ -o $@
+build/kq/tests/c/kqueue/%: build/kq/tests/c/kqueue/%.o build/c/tests/c/harness.o build/kq/libpyevent.a
+	$(Q)$(CC) -pthread $^ -o $@
+build/kq-san/tests/c/kqueue/%: build/kq-san/tests/c/kqueue/%.o build/san/tests/c/harness.o \
+    build/kq-san/libpyevent.a
+	$(Q)$(CC) -pthread $(CFLAGS_SAN) $^ -o $@
+build/kq/tests/c/%: build/c/tests/c/%.o build/c/tests/c/harness.o build/kq/libpyevent.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) -pthread $^ -o $@
+build/kq-san/tests/c/%: build/san/tests/c/%.o build/san/tests/c/harness.o build/kq-san/libpyevent.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) -pthread $(CFLAGS_SAN) $^ -o $@
 build/plain/tests/c/%.libevent: build/plain/tests/c/%.o build/plain/tests/c/harness.o
 	$(Q)$(CC) -pthread $^ $(LIBEVENT) -o $@
 
--include $(shell find build/c build/san build/plain -name '*.d' 2>/dev/null)
+-include $(shell find build/c build/san build/kq build/kq-san build/plain -name '*.d' 2>/dev/null)
 
 # ---- running the tests ----------------------------------------------------------
 

@@ -69,6 +69,7 @@ struct pe_backend_ops {
 /* All that were compiled in, best first, ended by NULL. */
 extern const struct pe_backend_ops *const pe_backends[];
 
+extern const struct pe_backend_ops pe_backend_kqueue;
 extern const struct pe_backend_ops pe_backend_epoll;
 extern const struct pe_backend_ops pe_backend_poll;
 extern const struct pe_backend_ops pe_backend_select;

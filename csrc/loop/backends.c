@@ -1,9 +1,17 @@
-/* backends.c - which backends there are, in order of merit. */
+/* backends.c - which backends there are, in order of merit.
+ *
+ * A system has epoll or kqueue. Where both are on the include path, somebody
+ * has put kqueue there.
+ */
 #include "loop/backend.h"
 
 #include "event2/event.h"
+#include "loop/kqueue.h"
 
 const struct pe_backend_ops *const pe_backends[] = {
+#ifdef PE_HAVE_KQUEUE
+    &pe_backend_kqueue,
+#endif
 #ifdef __linux__
     &pe_backend_epoll,
 #endif

@@ -1,0 +1,48 @@
+"""The libevent names are the methods of Buffer; argument for argument as in C."""
+
+import pytest
+
+import pyevent
+from pyevent import Buffer
+
+C_NAMES = {
+    "evbuffer_new": "Buffer",
+    "evbuffer_free": "close",
+    "evbuffer_reserve_space": "reserve",
+    "evbuffer_commit_space": "commit",
+}
+
+
+def test_each_name_is_a_method_of_buffer():
+    names = [name for name in pyevent.__all__ if name.startswith("evbuffer_")]
+    assert len(names) >= 31
+    for name in names:
+        method = C_NAMES.get(name, name.removeprefix("evbuffer_"))
+        expected = Buffer if method == "Buffer" else getattr(Buffer, method)
+        assert getattr(pyevent, name) == expected, name
+
+
+def test_a_subclass_s_override_is_not_seen_through_them():
+    class Loud(Buffer):
+        def remove(self, size=None):
+            return b"override"
+
+    assert pyevent.evbuffer_remove(Loud(b"abc"), 2) == b"ab"
+
+
+def test_the_seeds_way_of_reading_lines():
+    buf = pyevent.evbuffer_new()
+    pyevent.evbuffer_add(buf, b"one\r\ntwo\nthr")
+    found = []
+    while (line := pyevent.evbuffer_readln(buf, pyevent.EVBUFFER_EOL_LF)) is not None:
+        found.append(line)
+    assert found == [b"one\r", b"two"]
+    assert pyevent.evbuffer_get_length(buf) == 3
+    pyevent.evbuffer_free(buf)
+    assert buf.closed
+
+
+def test_they_take_buffers_only():
+    for call in (pyevent.evbuffer_readln, pyevent.evbuffer_get_length, pyevent.evbuffer_free):
+        with pytest.raises(TypeError):
+            call(b"abc")

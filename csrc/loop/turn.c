@@ -168,11 +168,11 @@ static int turn(struct event_base *base, int flags) {
     return base->stats == NULL ? run_due(base) : timed_run(base);
 }
 
-/* Callbacks and their output are done with when nothing of them is left. */
+/* Callbacks and their output are done with when nothing of them is left: with
+ * EVLOOP_ONCE after a turn that ran some, with EVLOOP_NONBLOCK after one that
+ * had none to run, with both after either. */
 static bool is_done(struct event_base *base, int flags, int ran) {
-    if (flags & EVLOOP_ONCE)
-        return ran > 0 && !has_work(base);
-    return (flags & EVLOOP_NONBLOCK) && ran == 0 && !has_work(base);
+    return !has_work(base) && (flags & (ran > 0 ? EVLOOP_ONCE : EVLOOP_NONBLOCK));
 }
 
 static int turn_until_done(struct event_base *base, int flags) {
@@ -188,8 +188,6 @@ static int turn_until_done(struct event_base *base, int flags) {
         if (ran < 0)
             return pe_fail(ran);
         if (!base->wants_exit && !base->wants_break && is_done(base, flags, ran))
-            return 0;
-        if ((flags & EVLOOP_ONCE) && (flags & EVLOOP_NONBLOCK))
             return 0;
     }
 }

@@ -50,9 +50,13 @@ static inline struct event_base *base_on(const char *backend) {
 }
 
 static inline void on_each_backend(void (*body)(const char *backend)) {
-    const char **names = event_get_supported_methods();
+    const char **supported = event_get_supported_methods();
+    const char *names[16] = {NULL};
     int opened = 0;
 
+    /* Copied: libevent frees the array when it is asked again. */
+    for (int i = 0; supported[i] != NULL && i < 15; i++)
+        names[i] = supported[i];
     for (int i = 0; names[i] != NULL; i++) {
         struct event_base *base = base_if_open(names[i]);
 

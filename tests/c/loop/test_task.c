@@ -9,6 +9,22 @@ static void note(const char *name) {
     strcat(order, name);
 }
 
+/* Each wait notes a "|", so that the order shows the turns. */
+static const struct pe_backend_ops *real_ops;
+static struct pe_backend_ops noting_ops;
+
+static int noting_wait(struct pe_backend *b, int64_t timeout_ns) {
+    note("|");
+    return real_ops->wait(b, timeout_ns);
+}
+
+static void note_turns(struct event_base *base) {
+    real_ops = base->backend.ops;
+    noting_ops = *real_ops;
+    noting_ops.wait = noting_wait;
+    base->backend.ops = &noting_ops;
+}
+
 /* An event that notes its name and may do something. */
 struct actor {
     const char *name;
@@ -138,13 +154,14 @@ TEST_EACH(what_a_callback_activates_runs_in_the_same_turn) {
     struct event_base *base = base_with_priorities(backend, 1);
     struct actor first, second;
 
+    note_turns(base);
     open_actor(&first, base, "1", 0);
     open_actor(&second, base, "2", 0);
     first.act = act_activate_other;
     first.other = &second;
     activate(&first);
-    CHECK_EQ(event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK), 0);
-    CHECK_STR(order, "12");
+    CHECK_EQ(event_base_dispatch(base), 1);
+    CHECK_STR(order, "|12");
     event_free(first.ev);
     event_free(second.ev);
     event_base_free(base);
@@ -250,23 +267,12 @@ TEST_EACH(loopexit_lets_the_rest_run) {
 
 TEST_EACH(loopcontinue_looks_at_the_kernel_first) {
     struct three t;
-    struct actor socket_actor;
-    int p[2];
 
     open_three(&t, backend, act_continue);
-    open_pair(p);
-    send_byte(p[1]);
-    open_actor(&socket_actor, t.base, "s", 0);
-    event_free(socket_actor.ev);
-    CHECK_EQ(event_base_loop(t.base, EVLOOP_NONBLOCK | EVLOOP_ONCE), 0);
-    CHECK_STR(order, "1");
-    socket_actor.ev = event_new(t.base, p[0], EV_READ, on_actor, &socket_actor);
-    CHECK_EQ(event_add(socket_actor.ev, NULL), 0);
+    note_turns(t.base);
     CHECK_EQ(event_base_dispatch(t.base), 1);
-    CHECK_STR(order, "123s");
-    event_free(socket_actor.ev);
+    CHECK_STR(order, "|1|23");
     close_three(&t);
-    close_pair(p);
 }
 
 TEST_EACH(loopbreak_before_the_loop_is_lost_and_loopexit_is_not) {
@@ -333,23 +339,33 @@ static void act_activate_other_once(struct actor *a) {
 
 TEST_EACH(once_ends_when_no_callback_is_left) {
     struct event_base *base = base_with_priorities(backend, 3);
-    struct actor urgent, middle, late;
+    struct actor urgent, middle, late, far;
 
     open_actor(&urgent, base, "u", 0);
     open_actor(&middle, base, "m", 1);
     open_actor(&late, base, "l", 2);
+    open_actor(&far, base, "f", 0);
     late.act = act_activate_other_once;
     late.other = &urgent;
     activate(&late);
     activate(&middle);
     CHECK_EQ(event_base_loop(base, EVLOOP_ONCE), 0);
     CHECK_STR(order, "mlu");
+    late.act = NULL;
     activate(&middle);
     activate(&late);
-    CHECK_EQ(event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK), 0); /* one level */
-    CHECK_STR(order, "mlum");
-    CHECK_EQ(event_base_loop(base, EVLOOP_NONBLOCK), 1); /* drains, and then has none */
-    CHECK_STR(order, "mluml");
+    note_turns(base);
+    order[0] = '\0';
+    CHECK_EQ(event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK), 0);
+    CHECK_STR(order, "|m|l");
+    CHECK_EQ(event_add(far.ev, MS(60000)), 0);
+    order[0] = '\0';
+    CHECK_EQ(event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK), 0);
+    CHECK_STR(order, "|"); /* nothing was due: it looked once */
+    activate(&late);
+    CHECK_EQ(event_base_loop(base, EVLOOP_NONBLOCK), 0);
+    CHECK_STR(order, "||l|"); /* looks once more after what it ran */
+    event_free(far.ev);
     event_free(urgent.ev);
     event_free(middle.ev);
     event_free(late.ev);
@@ -461,8 +477,9 @@ TEST(a_limit_on_callbacks_holds_from_its_priority_on) {
             open_actor(&a[i], base, "x", 0);
             activate(&a[i]);
         }
-        CHECK_EQ(event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK), 0);
-        CHECK_STR(order, min_priority == 0 ? "xxx" : "xxxx");
+        note_turns(base);
+        CHECK_EQ(event_base_dispatch(base), 1);
+        CHECK_STR(order, min_priority == 0 ? "|xxx|x" : "|xxxx");
         free_limited_base(a, 4, base);
     }
 }
@@ -482,8 +499,9 @@ TEST(a_limit_on_time_is_looked_at_after_each_callback) {
         open_actor(&a[i], base, "x", 0);
         activate(&a[i]);
     }
-    CHECK_EQ(event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK), 0);
-    CHECK_STR(order, "x");
+    note_turns(base);
+    CHECK_EQ(event_base_dispatch(base), 1);
+    CHECK_STR(order, "|x|x|x");
     free_limited_base(a, 3, base);
 }
 
@@ -543,10 +561,9 @@ TEST_EACH(the_flush_list_is_run_at_the_end_of_the_turn) {
     pe_flush_add(base, &f.item);
     pe_flush_add(base, &f.item);
     activate(&a);
-    CHECK_EQ(event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK), 0);
-    CHECK_STR(order, "aFF"); /* once in the turn, once more before the loop returned */
+    note_turns(base);
     CHECK_EQ(event_base_dispatch(base), 1); /* not "nothing left" while it is there */
-    CHECK_EQ(f.runs, 3);
+    CHECK_STR(order, "|aF|F|F");
     pe_flush_add(base, &f.item);
     pe_flush_cancel(base, &f.item);
     CHECK_EQ(event_base_dispatch(base), 1);

@@ -28,7 +28,7 @@ UPPER, LOWER = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz"
 ROT13 = bytes.maketrans(UPPER + LOWER, UPPER[13:] + UPPER[:13] + LOWER[13:] + LOWER[:13])
 
 OUTPUT_MAX = 1 << 20  # bytes that may wait for a client that does not read
-GOODBYE_SECONDS = 30  # without progress, while the last answers go out
+PATIENCE = 60  # seconds, for a client that takes none of the answers that wait for it
 
 
 class Client(BufferEvent):
@@ -51,12 +51,11 @@ class Client(BufferEvent):
             self.enable(EV_READ)
 
     def on_event(self, what: int) -> None:
-        # A client that has only closed its sending side still gets all its answers.
-        # Closing discards output, so that waits for on_write, or for the time limit,
-        # which leads here again. After an error there is nobody to wait for.
+        # A client that has only ended its sending side still gets all its answers. Closing
+        # discards output, so that waits for on_write. After an error, or when our patience
+        # is at its end (BEV_EVENT_TIMEOUT), there is nobody to wait for.
         if what & BEV_EVENT_EOF and len(self.output) > 0:
             self.has_ended = True
-            self.set_timeouts(write=GOODBYE_SECONDS)
         else:
             self.close()
 
@@ -66,6 +65,7 @@ class Server(Listener):
 
     def on_accept(self, fd: int, address: object) -> None:
         client = Client(self.base, fd, BEV_OPT_CLOSE_ON_FREE)
+        client.set_timeouts(write=PATIENCE)
         client.enable(EV_READ)  # writing is enabled from the start
 
 

@@ -32,10 +32,10 @@ from pyevent import (
 UPPER, LOWER = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz"
 ROT13 = bytes.maketrans(UPPER + LOWER, UPPER[13:] + UPPER[:13] + LOWER[13:] + LOWER[:13])
 
-READ_SIZE = 65536
+INBOX = memoryview(bytearray(65536))  # of all reads: recv(65536) would allocate it each time
 OUTPUT_MAX = 1 << 20  # bytes that may wait for a client that does not read
-GOODBYE_SECONDS = 30  # without progress, while the last answers go out
-REST_SECONDS = 0.1  # when no connection can be accepted
+PATIENCE = 60  # seconds, for a client that takes none of the answers that wait for it
+REST = 0.1  # seconds, when no connection can be accepted
 
 
 class Client:
@@ -90,7 +90,7 @@ def do_accept(fd: int, what: int, server: Server) -> None:
         # us again at once, for ever: look away for a moment.
         print(f"accept: {error}", file=sys.stderr)
         event_del(server.accept_event)
-        event_base_once(server.base, -1, EV_TIMEOUT, accept_again, server, REST_SECONDS)
+        event_base_once(server.base, -1, EV_TIMEOUT, accept_again, server, REST)
         return
     sock.setblocking(False)
     client = Client(server, sock)
@@ -106,7 +106,7 @@ def do_read(fd: int, what: int, client: Client) -> None:
     # Once, not until there is nothing left: the loop calls again for the rest, after the
     # other connections have had their turn.
     try:
-        data = client.sock.recv(READ_SIZE)
+        data = bytes(INBOX[: client.sock.recv_into(INBOX)])
     except BlockingIOError:
         return  # EAGAIN is no error: there is nothing to read after all
     except OSError:
@@ -125,8 +125,8 @@ def do_read(fd: int, what: int, client: Client) -> None:
 
 
 def do_write(fd: int, what: int, client: Client) -> None:
-    if what & EV_TIMEOUT:
-        client_free(client)  # it has not taken its last answers in time
+    if not what & EV_WRITE:
+        client_free(client)  # EV_TIMEOUT: it has taken nothing for too long
         return
     if client.output:
         try:
@@ -138,7 +138,7 @@ def do_write(fd: int, what: int, client: Client) -> None:
             return
         del client.output[:sent]
     if client.output:
-        event_add(client.write_event, GOODBYE_SECONDS if client.has_ended else None)
+        event_add(client.write_event, PATIENCE)
         if len(client.output) > OUTPUT_MAX:
             event_del(client.read_event)  # who does not take its answers may not ask for more
     elif client.has_ended:

@@ -110,9 +110,13 @@ class Server:
             Client.ask(sock, b"hello\n")
             self.idle_fds = self.fds() - 1
 
+    def wait_for_fds(self, count):
+        """Until it has so many descriptors."""
+        wait_until(lambda: self.fds() == count, f"it has {count} descriptors")
+
     def wait_until_idle(self):
         """Until all connections are closed; after warm_up()."""
-        wait_until(lambda: self.fds() == self.idle_fds, "no connection is left open")
+        self.wait_for_fds(self.idle_fds)
 
     def send_signal(self, number):
         self.process.send_signal(number)
@@ -177,6 +181,12 @@ def launch(request):
 
         launch.name = request.param
         yield launch
+
+
+@pytest.fixture(scope="session")
+def server_of():
+    """The class: a server of a command."""
+    return Server
 
 
 class Client:

@@ -1,14 +1,18 @@
 """The ROT13 servers as processes: how they start, end, and what they say."""
 
+import contextlib
+import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+HERE = Path(__file__).parent
+EXAMPLES = HERE.parents[1] / "examples"
 IGNORING_SIGINT = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
 
 
@@ -38,6 +42,55 @@ def test_it_says_one_line_when_it_listens(launch, client):
     server.send_signal(signal.SIGTERM)
     assert server.process.stdout.read() == b""
     assert server.wait() == 0
+
+
+def cpu_seconds(server):
+    with open(f"/proc/{server.pid}/stat") as stat:
+        user, system = stat.read().rsplit(")", 1)[1].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def test_out_of_descriptors_it_rests_and_serves_the_others_later(launch, client):
+    if launch.name == "libevent":
+        pytest.skip("libevent tries again all the time")
+    server = launch(before=["sh", "-c", 'ulimit -n 30; exec "$@"', "sh"])
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(server.connect()) for _ in range(30)]
+        for sock in clients:
+            sock.sendall(b"hello\n")
+        server.wait_for_fds(30)
+        before = cpu_seconds(server)
+        time.sleep(0.5)  # not to wait for anything: to see that nothing happens
+        assert cpu_seconds(server) - before < 0.25
+        for sock in clients:
+            assert client.receive(sock, 6) == b"uryyb\n"
+            sock.close()
+
+
+@pytest.fixture(params=["rot13_bufferevent.py", "rot13_events.py"])
+def serve(request, server_of):
+    """Starts an example's server with other constants."""
+    with contextlib.ExitStack() as stack:
+
+        def serve(*settings):
+            command = [sys.executable, HERE / "serve.py", EXAMPLES / request.param, *settings]
+            return stack.enter_context(contextlib.closing(server_of(command)))
+
+        yield serve
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["who asks on", "who has ended"])
+def test_who_takes_no_answers_is_given_up_after_a_while(serve, client, ends):
+    server = serve("PATIENCE=0.2", "OUTPUT_MAX=100000000")
+    server.warm_up()
+    lines = b"x" * 99 + b"\n"
+    with server.connect() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.sendall(lines * 160000)
+        if ends:
+            sock.shutdown(socket.SHUT_WR)
+        server.wait_until_idle()
+    server.stop()
 
 
 @pytest.mark.parametrize("name", ["rot13_bufferevent.py", "rot13_events.py"])

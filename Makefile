@@ -6,6 +6,7 @@
 #                whose name has this part, SAN=1: under ASan + UBSan
 # make pytest    Python tests; ARGS='-k listener -x'
 # make pytest-san  the same with the extension under ASan + UBSan
+# make stress    the tests under load with more clients and more rounds
 # make lib       the C core for C users: build/lib/libpyevent.a
 # make wheel     dist/*.whl      make lint      make clean
 #
@@ -23,7 +24,7 @@ MAKEFLAGS += -j$(JOBS) --no-builtin-rules --no-print-directory
 Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: build run test ctest pytest pytest-san lib wheel lint clean
+.PHONY: build run test ctest pytest pytest-san stress lib wheel lint clean
 
 # ---- Python -------------------------------------------------------------------
 #
@@ -191,6 +192,10 @@ endif
 
 pytest: $(VENV)/.built lib $(C_PROGRAMS)
 	@exec $(PY) -m pytest $(ARGS)
+
+# Minutes, on both processors.
+stress: $(VENV)/.built
+	@PYEVENT_STRESS=1 exec $(PY) -m pytest -s tests/examples/test_load.py $(ARGS)
 
 # All three even if one fails; the last lines are pytest's summary.
 test: $(C_TESTS) $(SAN_TESTS) $(VENV)/.built lib $(C_PROGRAMS)

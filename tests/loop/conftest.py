@@ -1,8 +1,10 @@
 """What the tests of the loop share: a base per backend, and Python in a process of its own."""
 
+import signal
 import subprocess
 import sys
 import textwrap
+from subprocess import PIPE
 
 import pytest
 
@@ -21,13 +23,14 @@ def run_python():
     """Runs code in a Python of its own; fails unless it ends well. Gives its CompletedProcess."""
 
     def run(code, *args, options=("-X", "dev"), status=0, timeout=30):
-        done = subprocess.run(
-            [sys.executable, *options, "-c", textwrap.dedent(code), *map(str, args)],
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
-        assert done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
+        command = [sys.executable, *options, "-c", textwrap.dedent(code), *map(str, args)]
+        with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True) as process:
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGABRT)  # -X dev: shows where every thread is
+                out, err = process.communicate()
+        assert process.returncode == status, f"{process.returncode}\n{out}\n{err}"
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
 
     return run

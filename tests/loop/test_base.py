@@ -245,18 +245,30 @@ def test_config_that_nothing_fits_is_an_error():
         EventBase(config, backend="poll")
 
 
-def test_dispatch_interval_limits_callbacks_of_a_turn(backend):
+def test_dispatch_interval_limits_callbacks_of_a_turn(backend, socketpair):
+    """Between two callbacks the loop looks for what is more urgent."""
+    near, far = socketpair
     config = EventConfig()
     for name in set(pyevent.get_supported_methods()) - {backend}:
         config.avoid_method(name)
     config.set_max_dispatch_interval(max_callbacks=1, min_priority=0)
-    config.set_max_dispatch_interval(max_interval=1.0, max_callbacks=1, min_priority=0)
+    config.set_max_dispatch_interval(max_interval=1.0, max_callbacks=1, min_priority=1)
     seen = []
+
+    def note(fd, what, arg):
+        seen.append(arg)
+        if arg == 0:
+            far.send(b"x")
+
     with EventBase(config, exception_handler=pyevent.RAISE) as base:
+        base.priority_init(2)
+        urgent = Event(base, near, EV_READ, lambda *_: seen.append("urgent"))
+        urgent.priority_set(0)
+        urgent.add()
         for i in range(3):
-            base.once(-1, EV_TIMEOUT, lambda fd, what, arg: seen.append(arg), i)
-        base.loop(EVLOOP_ONCE | EVLOOP_NONBLOCK)
-        assert seen == [0]
+            base.once(-1, EV_TIMEOUT, note, i)
+        base.dispatch()
+        assert seen == [0, "urgent", 1, 2]
 
 
 def test_environment_can_rule_out_a_backend(run_python):

@@ -70,10 +70,15 @@ class Streams:
         near, far = self.sockets(kind)
         return cls(self.base, near, options), far
 
-    def turn(self, n=1):
-        """Run what is ready now."""
-        for _ in range(n):
-            self.base.loop(EVLOOP_NONBLOCK)
+    def run_ready(self):
+        """Run the loop until nothing is ready."""
+        self.base.loop(EVLOOP_NONBLOCK)
+
+    def before_waits(self, look):
+        """A list to which `look(timeout)` is added before each wait of the loop."""
+        seen = []
+        pyevent.PrepareWatcher(self.base, lambda _, timeout, arg: seen.append(look(timeout)))
+        return seen
 
     def until(self, condition, seconds=PATIENCE):
         """Run the loop until the condition, which may be one outside of it, is true."""

@@ -49,7 +49,7 @@ def test_write_callback_comes_when_the_output_has_gone(streams, waiting):
     bev.write(b"hello")
     assert seen == []
     streams.until(lambda: seen)
-    streams.turn(3)
+    streams.run_ready()
     assert seen == [(bev, arg, 0, b"hello")]
 
 
@@ -142,11 +142,11 @@ def test_new_connection_writes_and_does_not_read(streams):
     assert bev.enabled == bev.get_enabled() == EV_WRITE
     assert type(bev.enabled) is EventFlag
     peer.send(b"x")
-    streams.turn(3)
+    streams.run_ready()
     assert len(bev.input) == 0
     bev.enable(EV_READ)
     assert bev.enabled == EV_READ | EV_WRITE
-    streams.turn()
+    streams.run_ready()
     assert bev.read(10) == b"x"
 
 
@@ -156,7 +156,7 @@ def test_disabling_reading_in_the_read_callback_holds(streams):
     bev.set_max_single_read(1)
     bev.enable(EV_READ)
     peer.send(b"abc")
-    streams.turn(5)
+    streams.run_ready()
     assert bev.read(10) == b"a"
 
 
@@ -164,10 +164,10 @@ def test_nothing_is_written_while_writing_is_disabled(streams, waiting):
     bev, peer = streams.pair()
     bev.disable(EV_WRITE)
     bev.write(b"later")
-    streams.turn(3)
+    streams.run_ready()
     assert waiting(peer) == b""
     bev.enable(EV_WRITE)
-    streams.turn()
+    streams.run_ready()
     assert waiting(peer) == b"later"
 
 
@@ -175,10 +175,10 @@ def test_enabling_writing_calls_the_write_callback_once_from_the_loop(streams):
     bev, _ = streams.pair()
     seen = []
     bev.setcb(writecb=lambda bev, arg: seen.append("written"))
-    streams.turn()
+    streams.run_ready()
     bev.enable(EV_WRITE)
     assert seen == []
-    streams.turn(3)
+    streams.run_ready()
     assert seen == ["written"]
 
 
@@ -203,7 +203,7 @@ def test_trigger_event_runs_the_event_callback(streams):
     assert seen == [BEV_EVENT_EOF]
     bev.trigger_event(BEV_EVENT_EOF, BEV_TRIG_DEFER_CALLBACKS)
     assert len(seen) == 1
-    streams.turn()
+    streams.run_ready()
     assert seen == [BEV_EVENT_EOF] * 2
 
 
@@ -220,7 +220,7 @@ def test_deferred_callbacks_run_from_the_loop_events_last(streams):
     bev.trigger(EV_READ)
     bev.trigger(EV_READ)
     assert seen == []
-    streams.turn(3)
+    streams.run_ready()
     assert seen == ["read", "write", BEV_EVENT_EOF]
 
 

@@ -256,15 +256,16 @@ void evbuffer_unlock(struct evbuffer *buf) {
     (void)buf;
 }
 
+/* There is one flag, and what it allows is done anyway: see buffer.h. */
 int evbuffer_set_flags(struct evbuffer *buf, ev_uint64_t flags) {
-    if (flags & EVBUFFER_FLAG_DRAINS_TO_FD)
-        buf->flags |= PE_BUF_DRAINS_TO_FD;
+    (void)buf;
+    (void)flags;
     return 0;
 }
 
 int evbuffer_clear_flags(struct evbuffer *buf, ev_uint64_t flags) {
-    if (flags & EVBUFFER_FLAG_DRAINS_TO_FD)
-        buf->flags &= (uint8_t)~PE_BUF_DRAINS_TO_FD;
+    (void)buf;
+    (void)flags;
     return 0;
 }
 

@@ -57,9 +57,8 @@ enum pe_evbuffer_flags {
     PE_BUF_FROZEN_END = 2,
     PE_BUF_PINNED = 4,       /* a view holds bytes: nothing leaves but by the owner */
     PE_BUF_FILES = 8,        /* there may be segments whose bytes are only in a file */
-    PE_BUF_DRAINS_TO_FD = 16,
-    PE_BUF_ALLOCATED = 32,   /* made by evbuffer_new */
-    PE_BUF_DYING = 64        /* being freed */
+    PE_BUF_ALLOCATED = 16,   /* made by evbuffer_new */
+    PE_BUF_DYING = 32        /* being freed */
 };
 
 struct evbuffer {

@@ -11,6 +11,7 @@
  * at the front goes by sendfile(2); where that cannot be, FILE_PIECE bytes at a
  * time are read into rings.
  */
+#include "base/sock.h"
 #include "buf/file.h"
 #include "buf/inner.h"
 
@@ -175,14 +176,14 @@ static ssize_t write_once(int fd, struct iovec *vec, int n_vec, bool is_socket) 
     if (!is_socket) {
         r = n_vec == 1 ? write(fd, vec[0].iov_base, vec[0].iov_len) : writev(fd, vec, n_vec);
     } else if (n_vec == 1) {
-        r = send(fd, vec[0].iov_base, vec[0].iov_len, MSG_NOSIGNAL);
+        r = send(fd, vec[0].iov_base, vec[0].iov_len, PE_MSG_NOSIGNAL);
     } else {
         struct msghdr msg;
 
         memset(&msg, 0, sizeof(msg));
         msg.msg_iov = vec;
-        msg.msg_iovlen = (size_t)n_vec;
-        r = sendmsg(fd, &msg, MSG_NOSIGNAL);
+        msg.msg_iovlen = (__typeof__(msg.msg_iovlen))n_vec; /* size_t, or int */
+        r = sendmsg(fd, &msg, PE_MSG_NOSIGNAL);
     }
     return r < 0 ? -errno : r;
 }

@@ -61,11 +61,11 @@ int evbuffer_enable_locking(struct evbuffer *buf, void *lock);
 void evbuffer_lock(struct evbuffer *buf);
 void evbuffer_unlock(struct evbuffer *buf);
 
-/* The buffer is written to a descriptor in the end, so files added to it may go
- * out by sendfile(2) without their bytes ever being in memory. */
+/* In libevent: the buffer is written to a descriptor in the end, so files in it may
+ * go out by sendfile(2). Here they may anyway, as who looks at their bytes gets
+ * them all the same. Both calls return 0 and change nothing. */
 #define EVBUFFER_FLAG_DRAINS_TO_FD 1
 
-/* Set or clear EVBUFFER_FLAG_ bits. Unknown ones are kept and mean nothing. */
 int evbuffer_set_flags(struct evbuffer *buf, ev_uint64_t flags);
 int evbuffer_clear_flags(struct evbuffer *buf, ev_uint64_t flags);
 

@@ -200,6 +200,30 @@ TEST(deferred_callbacks_run_once_with_the_sum) {
     CHECK_EQ(forgotten, 1);
 }
 
+TEST(what_is_due_follows_to_another_way_of_deferring) {
+    struct evbuffer *buf = new_buffer();
+
+    CHECK_EQ(pe_evbuffer_set_defer(buf, &defer_ops, &scheduled), 0);
+    CHECK(evbuffer_add_cb(buf, tell, "") != NULL);
+    CHECK_EQ(evbuffer_add(buf, "abc", 3), 0);
+    CHECK_EQ(pe_evbuffer_set_defer(buf, &defer_ops, &scheduled), 0);
+    CHECK_EQ(forgotten, 1);
+    CHECK_EQ(scheduled, 2);
+    CHECK_EQ(pe_evbuffer_set_defer(buf, NULL, NULL), 0); /* at once from now on */
+    CHECK_EQ(forgotten, 2);
+    CHECK_STR(told, "0+3-0 ");
+    CHECK_EQ(evbuffer_drain(buf, 1), 0);
+    CHECK_STR(told, "0+3-0 3+0-1 ");
+    evbuffer_free(buf);
+    buf = new_buffer();
+    pe_mem_fail_nth(1);
+    CHECK_EQ(pe_evbuffer_set_defer(buf, &defer_ops, &scheduled), -ENOMEM);
+    pe_mem_fail_nth(0);
+    CHECK(evbuffer_add_cb(buf, NULL, NULL) == NULL);
+    CHECK_EQ(errno, EINVAL);
+    evbuffer_free(buf);
+}
+
 /* --- Calling anything from anywhere --- */
 
 struct scene {

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PE_TEST_MOST ((size_t)SSIZE_MAX)
+
 static struct evbuffer *new_buffer(void) {
     struct evbuffer *buf = evbuffer_new();
 
@@ -205,6 +207,39 @@ TEST(lengths_that_cannot_be_are_refused) {
     evbuffer_free(buf);
 }
 
+TEST(a_buffer_never_gets_longer_than_a_position_can_say) {
+    struct evbuffer *buf = new_buffer(), *other = new_buffer();
+    struct evbuffer_iovec vec;
+    struct pe_pin pin;
+
+    /* Lent, and never looked at. */
+    CHECK_EQ(evbuffer_add_reference(buf, "", PE_TEST_MOST - 10, NULL, NULL), 0);
+    CHECK_EQ(evbuffer_add(other, "eleven byte", 11), 0);
+    CHECK_EQ(evbuffer_add(buf, "eleven byte", 11), -1);
+    CHECK_EQ(errno, EOVERFLOW);
+    CHECK_EQ(evbuffer_prepend(buf, "eleven byte", 11), -1);
+    CHECK_EQ(evbuffer_add_printf(buf, "eleven byte"), -1);
+    CHECK_EQ(errno, EOVERFLOW);
+    CHECK_EQ(evbuffer_add_buffer(buf, other), -1);
+    CHECK_EQ(evbuffer_prepend_buffer(buf, other), -1);
+    CHECK_EQ(evbuffer_add_buffer_reference(buf, other), -1);
+    CHECK_EQ(evbuffer_remove_buffer(other, buf, 11), -1);
+    CHECK_EQ(errno, EOVERFLOW);
+    CHECK_EQ(evbuffer_expand(buf, 11), -1);
+    CHECK_EQ(evbuffer_reserve_space(buf, 11, &vec, 1), -1);
+    CHECK_EQ(pe_evbuffer_recv(buf, 0, 4096, false), -EOVERFLOW);
+    CHECK_EQ(pe_evbuffer_reserve_pin(buf, 10, &pin), 0);
+    CHECK_EQ(evbuffer_add(buf, "x", 1), 0);
+    CHECK_EQ(pe_evbuffer_commit_pin(&pin, 10), -EOVERFLOW);
+    pe_evbuffer_unpin(&pin);
+    CHECK_EQ(evbuffer_remove_buffer(other, buf, 9), 9);
+    CHECK_EQ(evbuffer_get_length(buf), PE_TEST_MOST);
+    CHECK_EQ(evbuffer_remove_buffer(buf, other, SIZE_MAX), INT_MAX); /* as many as it can say */
+    CHECK_EQ(evbuffer_get_length(other), (size_t)INT_MAX + 2);
+    evbuffer_free(buf);
+    evbuffer_free(other);
+}
+
 TEST(failing_memory_leaves_every_call_undone) {
     struct evbuffer *buf = new_buffer(), *other = new_buffer();
     static char big[3000000];
@@ -260,6 +295,17 @@ TEST(printf_formats_into_place_and_grows_when_it_must) {
     buf = new_buffer();
     CHECK_EQ(evbuffer_add_printf(buf, "%s", ""), 0);
     CHECK(buf->first == NULL);
+    evbuffer_free(buf);
+}
+
+TEST(locks_and_flags_are_accepted_and_mean_nothing) {
+    struct evbuffer *buf = new_buffer();
+
+    CHECK_EQ(evbuffer_enable_locking(buf, NULL), 0);
+    evbuffer_lock(buf);
+    evbuffer_unlock(buf);
+    CHECK_EQ(evbuffer_set_flags(buf, EVBUFFER_FLAG_DRAINS_TO_FD), 0);
+    CHECK_EQ(evbuffer_clear_flags(buf, EVBUFFER_FLAG_DRAINS_TO_FD), 0);
     evbuffer_free(buf);
 }
 

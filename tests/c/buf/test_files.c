@@ -54,7 +54,7 @@ static void check_pattern(struct evbuffer *buf, size_t at, size_t n) {
 
 /* All of `out`, through a socket. */
 static void send_all(struct evbuffer *out, struct evbuffer *in, size_t max) {
-    size_t total = out->len;
+    size_t total = in->len + out->len;
     int fds[2];
 
     CHECK_EQ(pe_socketpair(fds), 0);
@@ -74,13 +74,13 @@ TEST(a_file_goes_out_between_other_bytes_and_is_closed_after) {
     static const unsigned ways[] = {0, EVBUF_FS_DISABLE_SENDFILE,
                                     EVBUF_FS_DISABLE_SENDFILE | EVBUF_FS_DISABLE_MMAP};
 
-    for (int w = 0; w < 3; w++) {
+    for (int w = 0; w < 6; w++) {
         struct evbuffer *out = new_buffer(), *in = new_buffer();
         struct evbuffer_file_segment *file;
         int fd = new_file(FILE_BYTES);
         char head[4];
 
-        file = evbuffer_file_segment_new(fd, 100, -1, ways[w] | EVBUF_FS_CLOSE_ON_FREE);
+        file = evbuffer_file_segment_new(fd, 100, -1, ways[w % 3] | EVBUF_FS_CLOSE_ON_FREE);
         CHECK(file != NULL);
         CHECK_EQ(evbuffer_add(out, "head", 4), 0);
         CHECK_EQ(evbuffer_add_file_segment(out, file, 50, -1), 0);
@@ -89,7 +89,7 @@ TEST(a_file_goes_out_between_other_bytes_and_is_closed_after) {
         evbuffer_file_segment_free(file);
         CHECK(is_open(fd));
         CHECK_EQ(evbuffer_get_length(out), 8 + FILE_BYTES - 150 + 10);
-        send_all(out, in, w == 0 ? 7000 : SIZE_MAX);
+        send_all(out, in, w < 3 ? 7000 : SIZE_MAX);
         CHECK(!is_open(fd));
         CHECK_EQ(evbuffer_remove(in, head, 4), 4);
         CHECK_MEM(head, "head", 4);
@@ -100,6 +100,30 @@ TEST(a_file_goes_out_between_other_bytes_and_is_closed_after) {
         evbuffer_free(out);
         evbuffer_free(in);
     }
+}
+
+TEST(a_large_file_without_sendfile_is_read_in_pieces) {
+    size_t n = 2500000;
+    struct evbuffer *out = new_buffer(), *in = new_buffer();
+    struct evbuffer_file_segment *file;
+    int fd = new_file(n), fds[2];
+
+    file = evbuffer_file_segment_new(fd, 0, -1, EVBUF_FS_DISABLE_SENDFILE);
+    CHECK_EQ(evbuffer_add_file_segment(out, file, 0, -1), 0);
+    evbuffer_file_segment_free(file);
+    CHECK_EQ(pe_socketpair(fds), 0);
+    CHECK(pe_evbuffer_send(out, fds[0], SIZE_MAX, true) > 0);
+    CHECK_EQ(out->first->mask + 1, 1 << 20); /* no more than this at once */
+    CHECK(out->last->data == NULL);
+    while (pe_evbuffer_recv(in, fds[1], 65536, true) > 0)
+        continue;
+    close(fds[0]);
+    close(fds[1]);
+    send_all(out, in, SIZE_MAX);
+    check_pattern(in, 0, n);
+    close(fd);
+    evbuffer_free(out);
+    evbuffer_free(in);
 }
 
 TEST(the_bytes_of_a_file_can_be_had_in_place) {

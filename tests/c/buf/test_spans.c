@@ -109,6 +109,47 @@ TEST(peek_counts_what_it_takes_and_shows_what_fits) {
     evbuffer_free(buf);
 }
 
+TEST(the_first_span_can_be_had_without_a_copy) {
+    struct evbuffer *buf = wrapped(30);
+    const unsigned char *p;
+    size_t n;
+
+    p = pe_evbuffer_first(buf, &n);
+    CHECK(p == pe_seg_at(buf->first, 0));
+    CHECK_EQ(n, 30);
+    CHECK_EQ(evbuffer_drain(buf, 100), 0);
+    CHECK(pe_evbuffer_first(buf, &n) == NULL);
+    CHECK_EQ(n, 0);
+    evbuffer_free(buf);
+}
+
+TEST(places_outside_the_buffer_are_refused) {
+    struct evbuffer *buf = new_buffer();
+    struct evbuffer_ptr ptr = {-1, {NULL, 0, 0}}, got;
+    char out[4];
+    size_t n = 9;
+
+    CHECK_EQ(evbuffer_add(buf, "abc\n", 4), 0);
+    CHECK_EQ(evbuffer_peek(buf, 1, &ptr, NULL, 0), -1);
+    CHECK_EQ(errno, EINVAL);
+    CHECK_EQ(evbuffer_copyout_from(buf, &ptr, out, 4), -1);
+    CHECK_EQ(evbuffer_ptr_set(buf, &ptr, 1, EVBUFFER_PTR_ADD), -1);
+    got = evbuffer_search(buf, "a", 1, &ptr);
+    CHECK_EQ(got.pos, -1);
+    got = evbuffer_search_eol(buf, &ptr, &n, EVBUFFER_EOL_LF);
+    CHECK_EQ(got.pos, -1);
+    CHECK_EQ(n, 0);
+    got = evbuffer_search_eol(buf, NULL, &n, (enum evbuffer_eol_style)17);
+    CHECK_EQ(got.pos, -1);
+    CHECK_EQ(errno, EINVAL);
+    ptr.pos = 3;
+    CHECK_EQ(evbuffer_ptr_set(buf, &ptr, SIZE_MAX, EVBUFFER_PTR_ADD), -1);
+    CHECK_EQ(pe_evbuffer_copy_at(buf, 4, out, 4), 0);
+    CHECK_EQ(pe_evbuffer_copy_at(buf, 2, out, 4), 2);
+    CHECK_MEM(out, "c\n", 2);
+    evbuffer_free(buf);
+}
+
 /* --- Room --- */
 
 TEST(what_was_expanded_is_there_without_memory) {
@@ -308,6 +349,23 @@ TEST(the_owner_may_take_pinned_bytes_and_the_view_keeps_them) {
     pe_evbuffer_unpin(&lent);
     CHECK_EQ(cleanups, 1);
     pe_evbuffer_unpin(&ring);
+    evbuffer_free(buf);
+}
+
+TEST(failing_memory_pins_nothing) {
+    struct evbuffer *buf = new_buffer();
+    struct pe_pin pin;
+
+    CHECK_EQ(evbuffer_add(buf, "abc", 3), 0);
+    pe_mem_fail_nth(1);
+    CHECK_EQ(pe_evbuffer_pin(buf, 0, 3, &pin), -ENOMEM);
+    pe_mem_fail_nth(1);
+    CHECK_EQ(pe_evbuffer_reserve_pin(buf, 300, &pin), -ENOMEM);
+    pe_mem_fail_nth(2);
+    CHECK_EQ(pe_evbuffer_reserve_pin(buf, 300, &pin), -ENOMEM);
+    pe_mem_fail_nth(0);
+    CHECK_EQ(pe_evbuffer_reserve_pin(buf, SIZE_MAX, &pin), -EOVERFLOW);
+    CHECK_EQ(evbuffer_drain(buf, 3), 0);
     evbuffer_free(buf);
 }
 

@@ -8,6 +8,7 @@
 # make pytest-san  the same with the extension under ASan + UBSan
 # make stress    the tests under load with more clients and more rounds
 # make lib       the C core for C users: build/lib/libpyevent.a
+# make cross     compile and link the C core for other systems
 # make wheel     dist/*.whl      make lint      make clean
 #
 # PYTHON=python3.12 takes another Python; V=1 shows the commands; WERROR= lets
@@ -24,7 +25,7 @@ MAKEFLAGS += -j$(JOBS) --no-builtin-rules --no-print-directory
 Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: build run test ctest pytest pytest-san stress lib wheel lint clean
+.PHONY: build run test ctest pytest pytest-san stress lib cross wheel lint clean
 
 # ---- Python -------------------------------------------------------------------
 #
@@ -174,6 +175,26 @@ build/plain/tests/c/%.libevent: build/plain/tests/c/%.o build/plain/tests/c/harn
 	$(Q)$(CC) -pthread $^ $(LIBEVENT) -o $@
 
 -include $(shell find build/c build/san build/kq build/kq-san build/plain -name '*.d' 2>/dev/null)
+
+# ---- other systems ----------------------------------------------------------------
+#
+# zig cc carries the headers and the libraries' symbols of each. Linking shows a
+# function that is not there yet, as in the glibc of the oldest wheels: all is
+# visible, so that the linker leaves nothing out.
+
+CROSS := aarch64-macos x86_64-freebsd aarch64-linux-musl x86_64-linux-gnu.2.17
+COMMA := ,
+
+cross: $(CROSS:%=build/cross/%.so)
+
+build/cross/%.so: $(CORE) $(filter csrc/%.h,$(SOURCES)) Makefile $(VENV)/.cross
+	@echo "zig cc -target $*"; mkdir -p $(@D)
+	$(Q)ZIG_LOCAL_CACHE_DIR=build/cross/cache $(PY) -m ziglang cc -target $* $(CFLAGS_CORE) -g0 \
+	    -fvisibility=default -shared $(if $(findstring macos,$*),,-Wl$(COMMA)-z$(COMMA)defs) $(CORE) -o $@
+
+$(VENV)/.cross: $(VENV)/.tools
+	$(Q)$(PIP) install --group cross
+	@touch $@
 
 # ---- running the tests ----------------------------------------------------------
 

@@ -35,7 +35,7 @@ int pe_sock_cloexec(int fd) {
 }
 
 int pe_sock_nosigpipe(int fd) {
-#if !defined(MSG_NOSIGNAL) && defined(SO_NOSIGPIPE)
+#if PE_MSG_NOSIGNAL == 0 && defined(SO_NOSIGPIPE)
     return pe_sock_option(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
 #else
     (void)fd;

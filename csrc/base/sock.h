@@ -36,10 +36,11 @@ int pe_accept(int fd, struct sockaddr *addr, socklen_t *len, bool nonblock,
 int pe_sock_error(int fd);
 
 /* Writing to a socket whose peer is gone must give EPIPE and no SIGPIPE. Pass
- * PE_MSG_NOSIGNAL to send and sendmsg; where there is no such flag (macOS) it
- * is 0, and pe_sock_nosigpipe() sets an option of the socket that does the same
- * (elsewhere it does nothing). What this file makes or accepts has it set. */
-#if defined(MSG_NOSIGNAL)
+ * PE_MSG_NOSIGNAL to send and sendmsg; where there is no such flag it is 0, and
+ * pe_sock_nosigpipe() sets an option of the socket that does the same
+ * (elsewhere it does nothing). What this file makes or accepts has it set. On
+ * macOS the flag is in recent headers, but older kernels do not know it. */
+#if defined(MSG_NOSIGNAL) && !defined(__APPLE__)
 #define PE_MSG_NOSIGNAL MSG_NOSIGNAL
 #else
 #define PE_MSG_NOSIGNAL 0

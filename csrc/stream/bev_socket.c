@@ -248,6 +248,7 @@ static int adopt(struct bev_socket *s, int fd) {
     int err;
 
     release(s);
+    (void)pe_sock_nosigpipe(fd); /* none, or no socket: nothing to set */
     pe_io_init(&s->io, fd, run_socket, s->io.task.pri);
     s->is_socket = true;
     s->is_connect_over = false;
@@ -417,6 +418,7 @@ struct bufferevent *bufferevent_socket_new(struct event_base *base, evutil_socke
         errno = ENOMEM;
         return NULL;
     }
+    (void)pe_sock_nosigpipe(fd);
     pe_io_init(&socket_of(bev)->io, fd < 0 ? -1 : fd, run_socket, bev->task.pri);
     socket_of(bev)->is_socket = true;
     return bev;

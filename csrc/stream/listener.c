@@ -21,6 +21,7 @@
 #include "stream/listener.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>

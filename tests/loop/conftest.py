@@ -1,10 +1,10 @@
 """What the tests of the loop share: a base per backend, and Python in a process of its own."""
 
+import os
 import signal
 import subprocess
 import sys
 import textwrap
-from subprocess import PIPE
 
 import pytest
 
@@ -24,11 +24,13 @@ def run_python():
 
     def run(code, *args, options=("-X", "dev"), status=0, timeout=30):
         command = [sys.executable, *options, "-c", textwrap.dedent(code), *map(str, args)]
-        with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True) as process:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, **pipes, text=True, start_new_session=True) as process:
             try:
                 out, err = process.communicate(timeout=timeout)
             except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGABRT)  # -X dev: shows where every thread is
+                # It and its children; with -X dev they show where every thread is.
+                os.killpg(process.pid, signal.SIGABRT)
                 out, err = process.communicate()
         assert process.returncode == status, f"{process.returncode}\n{out}\n{err}"
         return subprocess.CompletedProcess(command, process.returncode, out, err)

@@ -1,0 +1,338 @@
+"""A forked child disturbs no event of its parent, and can go on with what it inherited.
+
+Each test runs in a Python of its own: a pytest that has threads had better not fork.
+"""
+
+import pytest
+
+PREAMBLE = """
+import gc, os, signal, socket, sys, threading, time
+import pyevent
+from pyevent import *
+
+backend = sys.argv[1]
+near, far = socket.socketpair()
+near.setblocking(False)
+
+
+def fork(child):
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        child()
+        status = 0
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def join(pid):
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def new_base():
+    return EventBase(backend=backend, exception_handler=RAISE)
+
+"""
+
+# What the parent must still see after each kind of child.
+PARENT = """
+seen = []
+base = new_base()
+reader = Event(base, near, EV_READ | EV_PERSIST, lambda *_: seen.append(near.recv(9)))
+reader.add()
+timer = Event(base, -1, EV_PERSIST, lambda *_: seen.append("tick"))
+timer.add(60)
+taken = Event.signal(base, signal.SIGUSR1, lambda *_: seen.append("signal"))
+taken.add()
+base.loop(EVLOOP_NONBLOCK)
+
+
+def check_parent():
+    far.send(b"x")
+    os.kill(os.getpid(), signal.SIGUSR1)
+    base.loop(EVLOOP_ONCE)
+    base.loop(EVLOOP_NONBLOCK)
+    assert sorted(map(str, seen)) == ["b'x'", "signal"], seen
+    # Whatever else is in the kernel's set would be reported now, for ever.
+    before = time.process_time()
+    base.loopexit(0.1)
+    base.dispatch()
+    assert time.process_time() - before < 0.09, "the loop spins"
+    # Another thread still wakes it.
+    threading.Timer(0.02, base.loopbreak).start()
+    base.dispatch()
+    assert base.got_break()
+    base.close()
+
+"""
+
+CHILDREN = {
+    "exits": "pass",
+    "deletes everything": "reader.delete(); timer.delete(); taken.delete()",
+    "closes the events": "reader.close(); timer.close(); taken.close()",
+    "closes the base": "base.close(); assert reader.closed",
+    "drops everything": """
+        global base, reader, timer, taken
+        del base, reader, timer, taken
+        gc.collect()
+    """,
+    "closes the sockets and the base": "near.close(); far.close(); base.close()",
+    "adds and deletes": """
+        more = Event(base, far, EV_WRITE, print)
+        more.add()
+        reader.delete()
+        reader.add(5)
+        base.loop(EVLOOP_NONBLOCK)
+        more.close()
+    """,
+    "goes on with reinit": "base.reinit(); base.loop(EVLOOP_NONBLOCK); base.close()",
+    "wakes and breaks": "base.loopbreak(); base.loopexit(); timer.active()",
+    "forks again": "join(fork(base.close)); base.close()",
+}
+
+
+def program(*parts):
+    return PREAMBLE + "\n".join(parts)
+
+
+def indented(code):
+    lines = code.strip("\n").splitlines()
+    indent = len(lines[0]) - len(lines[0].lstrip())
+    return "\n".join("    " + line[indent:] for line in lines)
+
+
+@pytest.fixture
+def run(run_python, backend):
+    def run(*parts):
+        options = ("-X", "dev", "-W", "ignore::DeprecationWarning")  # fork with threads
+        done = run_python(program(*parts), backend, options=options)
+        lines = [x for x in done.stderr.splitlines() if "EventBase" in x or "tracemalloc" not in x]
+        return "\n".join(lines)
+
+    return run
+
+
+@pytest.mark.parametrize("child", CHILDREN)
+def test_parent_is_undisturbed_by_a_child_that(run, child):
+    body = f"def child():\n{indented(CHILDREN[child])}\n"
+    err = run(PARENT, body, "join(fork(child))", "check_parent()")
+    assert "Error" not in err
+
+
+@pytest.mark.parametrize("child", CHILDREN)
+def test_parent_is_undisturbed_by_a_child_of_its_callback_that(run, child):
+    """There the base is running, and is not closed."""
+    body = indented(CHILDREN[child].replace("base.close()", "None").replace("closed", "base"))
+    body = body.replace("fork(base.close)", "fork(taken.close)")
+    body = body.replace("base.reinit(); base.loop(EVLOOP_NONBLOCK)", "base.reinit()")
+    body = body.replace("base.loop(EVLOOP_NONBLOCK)", "None").replace("del base, ", "del ")
+    code = f"""
+def child():
+{body}
+
+def callback(fd, what, arg):
+    join(fork(child))
+
+Event.timer(base, callback).add(0)
+base.loop(EVLOOP_ONCE)
+check_parent()
+"""
+    run(PARENT, code)
+
+
+def test_child_uses_an_inherited_base_afresh(run):
+    run(
+        PARENT,
+        """
+def child():
+    other, mine = socket.socketpair()
+    Event(base, other, EV_READ, lambda *_: seen.append("own")).add()
+    mine.send(b"x")
+    far.send(b"y")  # the inherited event works, too
+    os.kill(os.getpid(), signal.SIGUSR1)
+    while len(seen) < 3:
+        base.loop(EVLOOP_ONCE)
+    assert sorted(map(str, seen)) == ["b'y'", "own", "signal"], seen
+    thread = threading.Timer(0.02, base.loopbreak)
+    thread.start()
+    base.dispatch()
+    thread.join()
+    base.close()
+
+join(fork(child))
+check_parent()
+""",
+    )
+
+
+def test_child_goes_on_inside_a_callback(run):
+    """Both go on with the loop they are in, each with descriptors of its own."""
+    run("""
+seen = []
+base = new_base()
+
+def callback(fd, what, arg):
+    global child_pid, pair
+    child_pid = os.fork()
+    pair = socket.socketpair()
+    seen.append("forked")
+    Event(base, pair[0], EV_READ, lambda *_: seen.append(pair[0].recv(9))).add()
+
+Event.timer(base, callback).add(0)
+Event.timer(base, lambda *_: seen.append("later")).add(0.01)
+Event.timer(base, lambda *_: pair[1].send(b"x")).add(0.02)
+assert base.dispatch() == 1
+assert seen == ["forked", "later", b"x"], seen
+assert signal.set_wakeup_fd(-1) == -1
+base.close()
+if child_pid == 0:
+    os._exit(0)
+join(child_pid)
+""")
+
+
+def test_signals_wake_a_child_that_goes_on_inside_a_callback(run):
+    run("""
+base = new_base()
+seen = []
+signal.signal(signal.SIGUSR1, lambda *_: (seen.append(os.getpid()), base.loopbreak()))
+
+def callback(fd, what, arg):
+    global child_pid
+    child_pid = os.fork()
+
+Event.timer(base, callback).add(0)
+Event.timer(base, print).add(60)
+pid = os.getpid()
+threading.Timer(0.1, lambda: (os.kill(child_pid, signal.SIGUSR1), time.sleep(0.1),
+                              os.kill(pid, signal.SIGUSR1))).start()
+base.dispatch()
+assert base.got_break()
+assert seen == [os.getpid()], seen
+if child_pid == 0:
+    base.close()
+    os._exit(0)
+join(child_pid)
+base.close()
+""")
+
+
+def test_child_of_a_callback_restores_the_wakeup_fd(run):
+    run("""
+base, inner = new_base(), new_base()
+fd = near.fileno()
+signal.set_wakeup_fd(fd)
+
+def callback(fd, what, arg):
+    global child_pid
+    child_pid = os.fork()
+
+def run_inner(*_):
+    Event.timer(inner, callback).add(0)
+    Event.timer(inner, lambda *_: None).add(0.01)
+    inner.dispatch()
+
+Event.timer(base, run_inner).add(0)
+Event.timer(base, lambda *_: None).add(0.03)
+base.dispatch()
+assert signal.set_wakeup_fd(-1) == fd
+base.close()
+inner.close()
+if child_pid == 0:
+    os._exit(0)
+join(child_pid)
+""")
+
+
+def test_fork_from_another_thread_while_the_loop_waits(run):
+    """In the child the thread of the loop does not exist: the base is not running there."""
+    run("""
+seen = []
+base = new_base()
+Event(base, near, EV_READ, lambda *_: seen.append(near.recv(9))).add()
+
+def child():
+    assert not base.running
+    mine, other = socket.socketpair()
+    Event(base, mine, EV_READ, lambda *_: seen.append(mine.recv(9))).add()
+    other.send(b"child")
+    base.loop(EVLOOP_ONCE)
+    assert seen == [b"child"], seen
+    assert base.get_num_events(EVENT_BASE_COUNT_ADDED) == 1
+    base.close()
+
+thread = threading.Thread(target=base.dispatch)
+thread.start()
+while not base.running:
+    time.sleep(0.001)
+time.sleep(0.02)
+join(fork(child))
+assert base.running
+far.send(b"parent")
+thread.join()
+assert seen == [b"parent"], seen
+base.close()
+""")
+
+
+def test_fork_from_another_thread_while_the_main_one_dispatches(run):
+    """The child gives back signal.set_wakeup_fd and takes none of the parent's signals."""
+    run("""
+seen = []
+base = new_base()
+signal.signal(signal.SIGUSR1, lambda *_: seen.append("handler"))
+Event.timer(base, print).add(60)
+
+def child():
+    assert not base.running
+    assert signal.set_wakeup_fd(-1) == -1
+    base.loopexit(0.01)
+    assert base.dispatch() == 0
+    base.close()
+
+def work():
+    while not base.running:
+        time.sleep(0.001)
+    time.sleep(0.02)
+    join(fork(child))
+    os.kill(os.getpid(), signal.SIGUSR1)
+    while not seen:
+        time.sleep(0.001)
+    base.loopbreak()
+
+thread = threading.Thread(target=work)
+thread.start()
+base.dispatch()
+thread.join()
+assert seen == ["handler"]
+base.close()
+""")
+
+
+def test_child_leaves_no_descriptor_open(run):
+    run("""
+def fds():
+    return len(os.listdir("/proc/self/fd"))
+
+if not os.path.exists("/proc/self/fd"):
+    sys.exit()
+empty = fds()
+base = new_base()
+Event.signal(base, signal.SIGUSR1, print).add()
+base.loop(EVLOOP_NONBLOCK)
+base.loopexit(0)
+base.dispatch()
+
+def child():
+    assert fds() == empty, (fds(), empty)
+    base.loop(EVLOOP_NONBLOCK)
+    base.close()
+    assert fds() == empty
+
+join(fork(child))
+base.close()
+assert fds() == empty
+""")

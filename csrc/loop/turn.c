@@ -28,8 +28,12 @@ void event_base_set_wait_hooks(struct event_base *base, void (*before)(void *),
     base->hooks_arg = arg;
 }
 
+static bool has_callbacks(const struct event_base *base) {
+    return base->active_count != 0 || !pe_list_empty(&base->later);
+}
+
 static bool has_work(const struct event_base *base) {
-    return base->active_count != 0 || !pe_list_empty(&base->later) || !pe_list_empty(&base->flush);
+    return has_callbacks(base) || !pe_list_empty(&base->flush);
 }
 
 static bool is_empty(const struct event_base *base) {
@@ -168,11 +172,12 @@ static int turn(struct event_base *base, int flags) {
     return base->stats == NULL ? run_due(base) : timed_run(base);
 }
 
-/* Callbacks and their output are done with when nothing of them is left: with
- * EVLOOP_ONCE after a turn that ran some, with EVLOOP_NONBLOCK after one that
- * had none to run, with both after either. */
+/* Done when no callback is left: with EVLOOP_ONCE after a turn that ran some,
+ * with EVLOOP_NONBLOCK after one that had none to run, with both after either.
+ * What they wrote is flushed when the loop returns: waiting for it here would
+ * keep whoever writes in each write callback for ever. */
 static bool is_done(struct event_base *base, int flags, int ran) {
-    return !has_work(base) && (flags & (ran > 0 ? EVLOOP_ONCE : EVLOOP_NONBLOCK));
+    return !has_callbacks(base) && (flags & (ran > 0 ? EVLOOP_ONCE : EVLOOP_NONBLOCK));
 }
 
 static int turn_until_done(struct event_base *base, int flags) {

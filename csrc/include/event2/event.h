@@ -177,7 +177,7 @@ int event_gettime_monotonic(struct event_base *base, struct timeval *tv);
  * the kernel and `after` when it is back; between the two other threads may
  * enter it with this base. A lock (Python's GIL is one) is given up in the
  * first and taken again in the second. A wait that cannot block may go without
- * them, for at most 5 ms. NULL, NULL removes. Not while the loop waits. */
+ * them, for at most 20 ms. NULL, NULL removes. Not while the loop waits. */
 void event_base_set_wait_hooks(struct event_base *base, void (*before)(void *arg),
                                void (*after)(void *arg), void *arg);
 

@@ -11,9 +11,10 @@
  * select writes its answer over its question, so each wait copies wanted to
  * got. The kernel has got[] during the wait and making room moves it, hence no
  * PE_BACKEND_SET_ANYTIME. An fd that was closed makes the whole call fail with
- * EBADF; we look for it then, and report an error of that fd as poll does. An
- * error or hang-up of an open fd is readiness to select, and EV_CLOSED nothing
- * that it knows. Cost of a turn: O(the highest fd).
+ * EBADF; we look for it then, report it as ready for everything, as poll does,
+ * and ask about the others. An error or hang-up of an open fd is readiness to
+ * select, and EV_CLOSED nothing that it knows. Cost of a turn: O(the highest
+ * fd).
  */
 #ifdef __APPLE__
 #define _DARWIN_UNLIMITED_SELECT /* <sys/select.h>: sets beyond FD_SETSIZE */
@@ -152,16 +153,33 @@ static int select_set(struct pe_backend *b, int fd, uint32_t gen, unsigned old, 
     return 0;
 }
 
-/* The kernel would not wait for a closed fd, and does not say which. In got[]
- * there are those then. */
-static void find_closed(struct select_state *st) {
-    for (int fd = 0; fd < st->fd_limit; fd++) {
-        bool is_wanted = has(st->wanted, DIR_READ, fd) || has(st->wanted, DIR_WRITE, fd);
-        bool is_closed = is_wanted && pe_fd_check(fd) < 0;
+/* select(2) of what is wanted: its answer in got[]. */
+static int ask(struct select_state *st, struct timeval *tv) {
+    return select(st->fd_limit, (fd_set *)(void *)st->got[DIR_READ],
+                  (fd_set *)(void *)st->got[DIR_WRITE], NULL, tv);
+}
 
-        for (int dir = 0; dir < DIRS; dir++)
-            put(st->got, dir, fd, is_closed);
+static bool is_closed(const struct select_state *st, int fd) {
+    return (has(st->wanted, DIR_READ, fd) || has(st->wanted, DIR_WRITE, fd)) &&
+           pe_fd_check(fd) < 0;
+}
+
+/* The kernel would not wait because of a closed fd, and does not say of which.
+ * In got[] there are those then, and what is ready of the others. */
+static int ask_without_closed(struct select_state *st) {
+    struct timeval now = {0, 0};
+
+    for (int dir = 0; dir < DIRS; dir++) {
+        for (int fd = 0; fd < st->fd_limit; fd++)
+            put(st->got, dir, fd, has(st->wanted, dir, fd) && pe_fd_check(fd) == 0);
     }
+    if (ask(st, &now) < 0)
+        return errno == EINTR || errno == EBADF ? 0 : -errno; /* closed just now: again */
+    for (int fd = 0; fd < st->fd_limit; fd++) {
+        for (int dir = 0; dir < DIRS && is_closed(st, fd); dir++)
+            put(st->got, dir, fd, true);
+    }
+    return 1;
 }
 
 /* How many fds have a bit in got[]. select counts an fd once per direction. */
@@ -189,16 +207,12 @@ static int select_wait(struct pe_backend *b, int64_t timeout_ns) {
         timeout_ns = SELECT_MAX_WAIT_SEC * PE_NS_PER_SEC;
     if (timeout_ns > 0)
         pe_ns_to_timeval(timeout_ns, &tv);
-    n = select(st->fd_limit, (fd_set *)(void *)st->got[DIR_READ],
-               (fd_set *)(void *)st->got[DIR_WRITE], NULL, timeout_ns < 0 ? NULL : &tv);
-    if (n < 0) {
-        if (errno != EBADF)
-            return errno == EINTR ? 0 : -errno;
-        find_closed(st);
-    }
-    if (n != 0)
+    n = ask(st, timeout_ns < 0 ? NULL : &tv);
+    if (n < 0)
+        n = errno == EBADF ? ask_without_closed(st) : errno == EINTR ? 0 : -errno;
+    if (n > 0)
         st->left = count_got(st);
-    return st->left;
+    return n < 0 ? n : st->left;
 }
 
 static int select_harvest(struct pe_backend *b, struct pe_ready *out, int cap) {

@@ -35,7 +35,7 @@
 #undef close /* in here it is close(2) */
 
 #define BUCKETS 4096
-#define BATCH 256
+#define BATCH 4096
 #define NS_PER_SEC 1000000000ll
 
 enum { READ, WRITE, SETS };
@@ -318,7 +318,7 @@ static void hand_out(struct queue *q, struct knote *kn, struct kevent *out) {
 
 static int collect_fds(struct queue *q, int which, struct kevent *out, int cap) {
     short filter = which == READ ? EVFILT_READ : EVFILT_WRITE;
-    struct epoll_event got[BATCH];
+    static struct epoll_event got[BATCH]; /* under the lock */
     int n = epoll_wait(q->sets[which], got, cap < BATCH ? cap : BATCH, 0);
     int found = 0;
     bool is_stale = false;

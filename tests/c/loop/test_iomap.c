@@ -262,30 +262,6 @@ TEST_EACH(adding_on_a_closed_fd_fails_and_changes_nothing) {
     event_base_free(base);
 }
 
-TEST_EACH(a_regular_file_is_refused_by_epoll_and_ready_elsewhere) {
-    struct event_base *base = base_on(backend);
-    struct seen seen = {0};
-    FILE *file = tmpfile();
-    struct event *ev;
-
-    CHECK(file != NULL);
-    ev = event_new(base, fileno(file), EV_READ, see, &seen);
-    CHECK(ev != NULL);
-    if (event_base_get_features(base) & EV_FEATURE_FDS) {
-        CHECK_EQ(event_add(ev, NULL), 0);
-        CHECK_EQ(event_base_dispatch(base), 1);
-        CHECK_EQ(seen.calls, 1);
-        CHECK_EQ(seen.what, EV_READ);
-    } else {
-        CHECK_EQ(event_add(ev, NULL), -1);
-        CHECK_EQ(errno, EPERM);
-        CHECK_EQ(event_pending(ev, EV_READ, NULL), 0);
-    }
-    event_free(ev);
-    event_base_free(base);
-    fclose(file);
-}
-
 TEST_EACH(wild_descriptors_are_an_error) {
     static const int wild[] = {-1, -2, INT_MIN, INT_MAX, PE_INTMAP_MAX_KEYS, 1000000};
     struct event_base *base = base_on(backend);
@@ -489,49 +465,6 @@ TEST_EACH(an_error_reaches_every_event_of_the_fd) {
     event_free(w);
     event_base_free(base);
     close(p[1]);
-}
-
-TEST_EACH(early_close_is_told_where_the_backend_can) {
-    struct event_base *base = base_on(backend);
-    struct seen seen = {0};
-    struct event *ev;
-    int p[2];
-
-    open_pair(p);
-    if (event_base_get_features(base) & EV_FEATURE_EARLY_CLOSE) {
-        ev = added(base, p[0], EV_CLOSED, &seen);
-        send_byte(p[1]);
-        CHECK_EQ(shutdown(p[1], SHUT_WR), 0); /* unread data before the end */
-        CHECK_EQ(event_base_dispatch(base), 1);
-        CHECK_EQ(seen.calls, 1);
-        CHECK_EQ(seen.what, EV_CLOSED);
-        event_free(ev);
-    }
-    event_base_free(base);
-    close_pair(p);
-}
-
-TEST_EACH(an_edge_triggered_event_hears_of_an_edge_once) {
-    struct event_base *base = base_on(backend);
-    struct seen seen = {0};
-    struct event *ev;
-    int p[2];
-
-    open_pair(p);
-    if (event_base_get_features(base) & EV_FEATURE_ET) {
-        ev = added(base, p[0], EV_READ | EV_ET | EV_PERSIST, &seen);
-        send_byte(p[1]);
-        turn_once(base);
-        turn_once(base);
-        CHECK_EQ(seen.calls, 1);
-        CHECK_EQ(seen.what, EV_READ | EV_ET);
-        send_byte(p[1]);
-        turn_once(base);
-        CHECK_EQ(seen.calls, 2);
-        event_free(ev);
-    }
-    event_base_free(base);
-    close_pair(p);
 }
 
 static struct event *rivals[2];

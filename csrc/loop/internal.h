@@ -64,6 +64,7 @@ struct event_base {
     pthread_t runner; /* ... in this thread */
     bool is_waiting;  /* ... and in the kernel: a change must wake it */
     bool wants_break, wants_exit, wants_continue;
+    bool has_more; /* the turn has left callbacks that are due */
     bool keeps_fresh_time; /* EVENT_BASE_FLAG_NO_CACHE_TIME */
     int64_t now;      /* of this turn, once somebody asked; 0: not known */
     int64_t last_release; /* when the wait hooks last ran */

@@ -105,15 +105,18 @@ static void harvest(struct event_base *base) {
         pe_iomap_rebuild(base);
 }
 
-/* Run what is due, and write what it left: how many callbacks ran. */
+/* Run what is due, and write what it left: how many callbacks ran. What the
+ * flush makes due belongs to the next turn, unless there was nothing else. */
 static int run_due(struct event_base *base) {
     int ran = base->active_count != 0 ? pe_queues_run(base) : 0;
 
+    base->has_more = has_callbacks(base);
     if (!pe_list_empty(&base->flush)) {
         if (base->stats != NULL)
             base->stats->flushes++;
         pe_flush_run(base);
-        ran++;
+        if (ran++ == 0)
+            base->has_more = has_callbacks(base);
     }
     return ran;
 }
@@ -145,6 +148,7 @@ static int turn(struct event_base *base, int flags) {
     int64_t timeout_ns;
     int n, err;
 
+    base->has_more = true; /* if it is cut short */
     if (base->was_forked) {
         err = pe_base_revive(base);
         if (err < 0)
@@ -174,10 +178,10 @@ static int turn(struct event_base *base, int flags) {
 
 /* Done when no callback is left: with EVLOOP_ONCE after a turn that ran some,
  * with EVLOOP_NONBLOCK after one that had none to run, with both after either.
- * What they wrote is flushed when the loop returns: waiting for it here would
- * keep whoever writes in each write callback for ever. */
-static bool is_done(struct event_base *base, int flags, int ran) {
-    return !has_callbacks(base) && (flags & (ran > 0 ? EVLOOP_ONCE : EVLOOP_NONBLOCK));
+ * Were those waited for that come of flushing, a stream that writes in each of
+ * its write callbacks would keep the loop for ever. */
+static bool is_done(const struct event_base *base, int flags, int ran) {
+    return !base->has_more && (flags & (ran > 0 ? EVLOOP_ONCE : EVLOOP_NONBLOCK));
 }
 
 static int turn_until_done(struct event_base *base, int flags) {

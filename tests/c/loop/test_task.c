@@ -572,6 +572,39 @@ TEST_EACH(the_flush_list_is_run_at_the_end_of_the_turn) {
     event_base_free(base);
 }
 
+/* What a stream does whose deferred write callback writes again. */
+struct writer {
+    struct pe_flush item;
+    struct pe_task callback;
+};
+
+static void flush_writer(struct event_base *base, struct pe_flush *item) {
+    note("F");
+    pe_task_activate(base, &pe_container(item, struct writer, item)->callback, EV_WRITE);
+}
+
+static void call_writer(struct event_base *base, struct pe_task *task) {
+    note("c");
+    pe_flush_add(base, &pe_container(task, struct writer, callback)->item);
+}
+
+TEST_EACH(who_writes_in_every_write_callback_does_not_keep_once) {
+    struct event_base *base = base_with_priorities(backend, 1);
+    struct writer w;
+
+    pe_flush_init(&w.item, flush_writer);
+    pe_task_init(&w.callback, call_writer, 0);
+    note_turns(base);
+    pe_flush_add(base, &w.item);
+    CHECK_EQ(event_base_loop(base, EVLOOP_ONCE), 0);
+    CHECK_STR(order, "|F|cF"); /* a turn without a callback is not enough */
+    CHECK_EQ(event_base_loop(base, EVLOOP_ONCE), 0);
+    CHECK_EQ(event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK), 0);
+    CHECK_STR(order, "|F|cF|cF|cF");
+    pe_task_cancel(base, &w.callback);
+    event_base_free(base);
+}
+
 static struct flusher written;
 
 static void act_write_and_break(struct actor *a) {

@@ -18,7 +18,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_clib import build_clib
 from setuptools.command.build_ext import build_ext
 
-MODULES = ["_core", "_loop", "_watch", "_buffer", "_stream", "_log"]  # the rest of them: see _boot.py
+MODULES = ["_core", "_loop", "_watch", "_buffer", "_stream", "_datagram", "_log"]  # the rest of them: see _boot.py
 CORE = sorted(glob("csrc/**/*.c", recursive=True))
 HEADERS = sorted(glob("csrc/**/*.h", recursive=True))
 INCLUDE = ["csrc", "csrc/include"]

@@ -10,6 +10,7 @@ from pyevent import _boot  # noqa: F401  first: it makes the compiled modules im
 # isort: split
 from pyevent._buffer import Buffer
 from pyevent._core import get_version, live_allocations
+from pyevent._datagram import Datagram
 from pyevent._loop import Event, EventBase, EventConfig, backends, get_supported_methods
 from pyevent._stream import BufferEvent, Listener
 from pyevent._watch import CheckWatcher, PrepareWatcher
@@ -26,6 +27,7 @@ __all__ = [
     "Buffer",
     "BufferEvent",
     "CheckWatcher",
+    "Datagram",
     "Event",
     "EventBase",
     "EventConfig",

@@ -17,9 +17,8 @@ static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static bool have_key;
 
-/* How many segments are kept: 8 KiB, 8 KiB, 32 KiB, 64 KiB. Under AddressSanitizer
- * none, so that the use of one that was given back is seen. */
-#if defined(__SANITIZE_ADDRESS__)
+/* How many segments are kept: 8 KiB, 8 KiB, 32 KiB, 64 KiB. */
+#if defined(PE_BUF_ASAN)
 static const unsigned most[PE_DEPOT_CLASSES];
 #else
 static const unsigned most[PE_DEPOT_CLASSES] = {64, 8, 8, 4};

@@ -95,7 +95,7 @@ void pe_buf_clear(struct evbuffer *buf, struct pe_dead *dead) {
     } while (seg != NULL);
 }
 
-void pe_buf_consume(struct evbuffer *buf, size_t n, struct pe_dead *dead) {
+void pe_buf_consume_segs(struct evbuffer *buf, size_t n, struct pe_dead *dead) {
     if (n == buf->len) {
         pe_buf_clear(buf, dead);
         return;
@@ -178,24 +178,6 @@ void pe_buf_seek_on(const struct evbuffer *buf, size_t pos, struct pe_at *out) {
     }
     out->seg = seg;
     out->off = pos;
-}
-
-bool pe_buf_resolve(const struct evbuffer *buf, const struct evbuffer_ptr *ptr,
-                    struct pe_at *out) {
-    if (ptr == NULL) {
-        pe_buf_seek(buf, 0, out);
-        return true;
-    }
-    if (ptr->pos < 0 || (size_t)ptr->pos > buf->len)
-        return false;
-    if (ptr->internal_.chain != NULL && ptr->internal_.epoch == buf->epoch) {
-        out->seg = ptr->internal_.chain;
-        out->off = ptr->internal_.pos_in_chain;
-        out->pos = (size_t)ptr->pos;
-    } else {
-        pe_buf_seek(buf, (size_t)ptr->pos, out);
-    }
-    return true;
 }
 
 void pe_buf_copy(const struct evbuffer *buf, const struct pe_at *from, void *out, size_t n) {

@@ -26,31 +26,31 @@ static const uint8_t searched_for[] = {
 
 /* --- Pointers --- */
 
-int evbuffer_ptr_set(struct evbuffer *buffer, struct evbuffer_ptr *ptr, size_t position,
-                     enum evbuffer_ptr_how how) {
-    size_t pos = position;
-    struct pe_at at;
-
-    if (how == EVBUFFER_PTR_ADD) {
-        if (ptr->pos < 0 || position > PE_BUF_MAX - (size_t)ptr->pos)
-            pos = SIZE_MAX;
-        else
-            pos = (size_t)ptr->pos + position;
-    }
-    if (pos > buffer->len) {
-        memset(ptr, 0, sizeof(*ptr));
-        ptr->pos = -1;
-        return pe_fail(-EINVAL);
-    }
-    pe_buf_seek(buffer, pos, &at);
-    *ptr = pe_buf_ptr(buffer, at.seg, at.off, pos);
-    return 0;
-}
-
 static struct evbuffer_ptr nowhere(void) {
     struct evbuffer_ptr ptr = {-1, {NULL, 0, 0}};
 
     return ptr;
+}
+
+int evbuffer_ptr_set(struct evbuffer *buffer, struct evbuffer_ptr *ptr, size_t position,
+                     enum evbuffer_ptr_how how) {
+    size_t from = how == EVBUFFER_PTR_ADD ? (size_t)ptr->pos : 0;
+    struct pe_at at = {NULL, 0, 0};
+
+    if (from > buffer->len || position > buffer->len - from) {
+        *ptr = nowhere();
+        return pe_fail(-EINVAL);
+    }
+    /* Within the segment it is in, which is where steps mostly end. */
+    if (how == EVBUFFER_PTR_ADD && pe_buf_resolve(buffer, ptr, &at) && at.seg != NULL &&
+        position < pe_seg_used(at.seg) - at.off) {
+        at.off += position;
+        at.pos += position;
+    } else {
+        pe_buf_seek(buffer, from + position, &at);
+    }
+    *ptr = pe_buf_ptr(buffer, at.seg, at.off, at.pos);
+    return 0;
 }
 
 /* --- Ends of line --- */
@@ -105,8 +105,8 @@ static bool after_cr(const struct evbuffer *buf, const unsigned char *p, size_t 
 /* The first end of line that begins at `start` or later; before `at` there is none,
  * or only its CR. False when there is none; else `at` is left where it begins,
  * and its length in `*eol_len`. */
-static bool find_eol(const struct evbuffer *buf, struct pe_at *at, size_t start,
-                     enum evbuffer_eol_style style, size_t *eol_len) {
+static PE_COLD bool find_eol(const struct evbuffer *buf, struct pe_at *at, size_t start,
+                             enum evbuffer_eol_style style, size_t *eol_len) {
     int wanted = style == EVBUFFER_EOL_NUL ? 0 : '\n';
     const unsigned char *p, *hit;
     size_t n, i;
@@ -139,89 +139,133 @@ static bool find_eol(const struct evbuffer *buf, struct pe_at *at, size_t start,
     return false;
 }
 
-/* The same for the first end of line of the buffer, from the mark on, when it is
- * in the first span and plain to see there: the line that most calls are for. */
-static bool find_nearby(struct evbuffer *buf, enum evbuffer_eol_style style,
-                        struct pe_at *at, size_t *eol_len) {
+/* The same when the end is plain to see in the span at `at`, which is what most
+ * calls are for: its CR, if it needs one, is in that span too. When nothing was
+ * found `at` is behind what was searched. */
+static inline bool find_nearby(const struct evbuffer *buf, struct pe_at *at, size_t start,
+                               enum evbuffer_eol_style style, size_t *eol_len) {
+    const unsigned char *p, *hit;
+    size_t n, cr = 0, i;
+
+    p = pe_at_span(at, &n);
+    if (p == NULL || style == EVBUFFER_EOL_ANY)
+        return false;
+    hit = memchr(p, style == EVBUFFER_EOL_NUL ? 0 : '\n', n);
+    if (hit == NULL) {
+        pe_at_step(buf, at, n);
+        return false;
+    }
+    i = (size_t)(hit - p);
+    if (style == EVBUFFER_EOL_CRLF || style == EVBUFFER_EOL_CRLF_STRICT) {
+        cr = i > 0 && p[i - 1] == '\r';
+        if (!cr && (style == EVBUFFER_EOL_CRLF_STRICT || (i == 0 && at->pos > start)))
+            return false;
+    }
+    *eol_len = 1 + cr;
+    at->off += i - cr;
+    at->pos += i - cr;
+    return true;
+}
+
+/* The same for the first line of the buffer, from the mark on: its length, or -1 and
+ * the mark moved. This is what reading lines spends its time in. */
+static inline ssize_t find_in_first(struct evbuffer *buf, enum evbuffer_eol_style style,
+                                    size_t *eol_len) {
     const struct pe_seg *seg = buf->first;
     size_t from = buf->searched, n, i;
     const unsigned char *p, *hit;
 
+    if (buf->len == 0 || style == EVBUFFER_EOL_ANY || buf->searched_for != searched_for[style])
+        return -1;
     n = pe_seg_run(seg, 0, pe_seg_used(seg));
-    if (from >= n || style == EVBUFFER_EOL_ANY)
-        return false;
+    if (from >= n)
+        return -1;
     p = pe_seg_at(seg, 0);
     hit = memchr(p + from, style == EVBUFFER_EOL_NUL ? 0 : '\n', n - from);
     if (hit == NULL) {
         buf->searched = n;
-        return false;
+        return -1;
     }
     i = (size_t)(hit - p);
-    *eol_len = 1;
-    if (style == EVBUFFER_EOL_CRLF || style == EVBUFFER_EOL_CRLF_STRICT) {
-        if (i > 0 && p[i - 1] == '\r')
-            *eol_len = 2;
-        else if (style == EVBUFFER_EOL_CRLF_STRICT)
-            return false;
-    }
     buf->searched = i;
-    at->seg = buf->first;
-    at->off = at->pos = i + 1 - *eol_len;
-    return true;
+    if (style == EVBUFFER_EOL_CRLF || style == EVBUFFER_EOL_CRLF_STRICT) {
+        if (i > 0 && p[i - 1] == '\r') {
+            *eol_len = 2;
+            return (ssize_t)i - 1;
+        }
+        if (style == EVBUFFER_EOL_CRLF_STRICT)
+            return -1;
+    }
+    *eol_len = 1;
+    return (ssize_t)i;
 }
 
-/* The first end of line of the buffer, from the mark on, and the mark moved. */
-static bool find_first_eol(struct evbuffer *buf, enum evbuffer_eol_style style,
-                           struct pe_at *at, size_t *eol_len) {
+/* The first end of line of the buffer, wherever it is, and the mark moved. */
+static PE_COLD bool find_first(struct evbuffer *buf, enum evbuffer_eol_style style,
+                               struct pe_at *at, size_t *eol_len) {
     uint8_t what = searched_for[style];
-    bool found;
 
-    if (buf->len == 0)
-        return false;
     if (buf->searched_for != what) {
         buf->searched_for = what;
         buf->searched = 0;
     }
-    if (find_nearby(buf, style, at, eol_len))
-        return true;
     pe_buf_seek(buf, buf->searched, at);
-    found = find_eol(buf, at, 0, style, eol_len);
-    /* Where an LF was found its CR is before it: the LF is what comes next. */
-    if (!found)
+    if (!find_eol(buf, at, 0, style, eol_len)) {
         buf->searched = buf->len;
-    else if (what == FOR_LF || what == FOR_CRLF)
-        buf->searched = at->pos + *eol_len - 1;
-    else
-        buf->searched = at->pos;
-    return found;
+        return false;
+    }
+    /* Where an LF was found its CR is before it: the LF is what comes next. */
+    buf->searched = what == FOR_ANY ? at->pos : at->pos + *eol_len - 1;
+    return true;
+}
+
+static bool find_first_eol(struct evbuffer *buf, enum evbuffer_eol_style style,
+                           struct pe_at *at, size_t *eol_len) {
+    ssize_t near = find_in_first(buf, style, eol_len);
+
+    if (near < 0)
+        return find_first(buf, style, at, eol_len);
+    at->seg = buf->first;
+    at->off = at->pos = (size_t)near;
+    return true;
+}
+
+/* The first end of line that begins at `at` or later. */
+static bool find_from(const struct evbuffer *buf, struct pe_at *at,
+                      enum evbuffer_eol_style style, size_t *eol_len) {
+    size_t start = at->pos;
+
+    return find_nearby(buf, at, start, style, eol_len) ||
+           find_eol(buf, at, start, style, eol_len);
 }
 
 ssize_t pe_evbuffer_find_line(struct evbuffer *buf, enum evbuffer_eol_style style,
                               size_t *eol_len) {
     struct pe_at at;
+    ssize_t near;
 
     if ((unsigned)style > EVBUFFER_EOL_NUL || pe_buf_load(buf) != 0)
         return -1;
-    return find_first_eol(buf, style, &at, eol_len) ? (ssize_t)at.pos : -1;
+    near = find_in_first(buf, style, eol_len);
+    if (near >= 0)
+        return near;
+    return find_first(buf, style, &at, eol_len) ? (ssize_t)at.pos : -1;
 }
 
-struct evbuffer_ptr evbuffer_search_eol(struct evbuffer *buffer, struct evbuffer_ptr *start,
-                                        size_t *eol_len_out,
-                                        enum evbuffer_eol_style eol_style) {
+static PE_COLD struct evbuffer_ptr search_eol_on(struct evbuffer *buf,
+                                                 const struct evbuffer_ptr *start,
+                                                 size_t *eol_len_out,
+                                                 enum evbuffer_eol_style style) {
     size_t eol_len = 0;
     bool found = false;
     struct pe_at at;
-    int err = 0;
+    int err = (unsigned)style > EVBUFFER_EOL_NUL ? -EINVAL : pe_buf_load(buf);
 
-    if ((unsigned)eol_style > EVBUFFER_EOL_NUL)
-        err = -EINVAL;
-    else
-        err = pe_buf_load(buffer);
     if (err == 0) {
         if (start == NULL)
-            found = find_first_eol(buffer, eol_style, &at, &eol_len);
-        else if (pe_buf_resolve(buffer, start, &at))
-            found = find_eol(buffer, &at, at.pos, eol_style, &eol_len);
+            found = find_first(buf, style, &at, &eol_len);
+        else if (pe_buf_resolve(buf, start, &at))
+            found = find_from(buf, &at, style, &eol_len);
         else
             err = -EINVAL;
     }
@@ -229,7 +273,24 @@ struct evbuffer_ptr evbuffer_search_eol(struct evbuffer *buffer, struct evbuffer
         errno = -err;
     if (eol_len_out != NULL)
         *eol_len_out = found ? eol_len : 0;
-    return found ? pe_buf_ptr(buffer, at.seg, at.off, at.pos) : nowhere();
+    return found ? pe_buf_ptr(buf, at.seg, at.off, at.pos) : nowhere();
+}
+
+struct evbuffer_ptr evbuffer_search_eol(struct evbuffer *buffer, struct evbuffer_ptr *start,
+                                        size_t *eol_len_out,
+                                        enum evbuffer_eol_style eol_style) {
+    size_t eol_len;
+    ssize_t near;
+
+    if (start != NULL || (unsigned)eol_style > EVBUFFER_EOL_NUL ||
+        buffer->flags & PE_BUF_FILES)
+        return search_eol_on(buffer, start, eol_len_out, eol_style);
+    near = find_in_first(buffer, eol_style, &eol_len);
+    if (near < 0)
+        return search_eol_on(buffer, start, eol_len_out, eol_style);
+    if (eol_len_out != NULL)
+        *eol_len_out = eol_len;
+    return pe_buf_ptr(buffer, buffer->first, (size_t)near, (size_t)near);
 }
 
 char *evbuffer_readln(struct evbuffer *buffer, size_t *n_read_out,
@@ -288,7 +349,7 @@ bool pe_lines_next(struct pe_lines *it) {
         found = find_first_eol(buf, it->style, &at, &eol_len);
     } else {
         at = from;
-        found = find_eol(buf, &at, it->pos, it->style, &eol_len);
+        found = find_from(buf, &at, it->style, &eol_len);
     }
     if (!found)
         return false;

@@ -25,6 +25,7 @@
 
 #define PE_LIKELY(x) __builtin_expect(!!(x), 1)
 #define PE_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define PE_COLD __attribute__((noinline)) /* keeps the registers of hot paths few */
 
 /* What only some buffers need. */
 struct pe_evbuffer_rare {
@@ -72,8 +73,21 @@ static inline int pe_buf_load(struct evbuffer *buf) {
 /* Add a copy of `n` bytes: all, or a negative errno and nothing. */
 int pe_buf_append(struct evbuffer *buf, const void *data, size_t n);
 
+void pe_buf_consume_segs(struct evbuffer *buf, size_t n, struct pe_dead *dead);
+
 /* Take `n` bytes (0 < n <= len) off the front. */
-void pe_buf_consume(struct evbuffer *buf, size_t n, struct pe_dead *dead);
+static inline void pe_buf_consume(struct evbuffer *buf, size_t n, struct pe_dead *dead) {
+    struct pe_seg *first = buf->first;
+
+    if (n >= pe_seg_used(first)) {
+        pe_buf_consume_segs(buf, n, dead);
+        return;
+    }
+    first->head += n;
+    buf->len -= n;
+    buf->epoch++;
+    buf->searched = buf->searched > n ? buf->searched - n : 0;
+}
 
 /* Let go of every segment. */
 void pe_buf_clear(struct evbuffer *buf, struct pe_dead *dead);
@@ -138,18 +152,34 @@ static inline void pe_buf_seek(const struct evbuffer *buf, size_t pos, struct pe
 
 /* The place of a pointer (NULL: the start); quick while its epoch is right.
  * False when it is outside the buffer. */
-bool pe_buf_resolve(const struct evbuffer *buf, const struct evbuffer_ptr *ptr,
-                    struct pe_at *out);
+static inline bool pe_buf_resolve(const struct evbuffer *buf, const struct evbuffer_ptr *ptr,
+                                  struct pe_at *out) {
+    if (ptr == NULL) {
+        pe_buf_seek(buf, 0, out);
+        return true;
+    }
+    if (PE_LIKELY(ptr->internal_.chain != NULL && ptr->internal_.epoch == buf->epoch)) {
+        out->seg = ptr->internal_.chain;
+        out->off = ptr->internal_.pos_in_chain;
+        out->pos = (size_t)ptr->pos;
+        return true;
+    }
+    if (ptr->pos < 0 || (size_t)ptr->pos > buf->len)
+        return false;
+    pe_buf_seek(buf, (size_t)ptr->pos, out);
+    return true;
+}
 
-/* Field by field: what was just stored in words is slow to load in vectors. */
+/* Stored two words at a time, as callers copy it: a wide load of what was just
+ * stored in single words waits until all of it has reached the cache. */
 static inline struct evbuffer_ptr pe_buf_ptr(const struct evbuffer *buf, struct pe_seg *seg,
                                              size_t off, size_t pos) {
+    typedef uintptr_t two_words __attribute__((vector_size(2 * sizeof(uintptr_t))));
+    const two_words words[2] = {{pos, (uintptr_t)seg}, {off, buf->epoch}};
     struct evbuffer_ptr ptr;
 
-    ptr.pos = (ev_ssize_t)pos;
-    ptr.internal_.chain = seg;
-    ptr.internal_.pos_in_chain = off;
-    ptr.internal_.epoch = buf->epoch;
+    _Static_assert(sizeof(ptr) == sizeof(words), "four words");
+    memcpy(&ptr, words, sizeof(ptr));
     return ptr;
 }
 

@@ -31,6 +31,16 @@
 struct pe_pool;
 struct pe_seg;
 
+/* Under AddressSanitizer what is given back must not be usable: the pool poisons
+ * it, the depot keeps nothing. */
+#if defined(__SANITIZE_ADDRESS__)
+#define PE_BUF_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PE_BUF_ASAN 1
+#endif
+#endif
+
 #define PE_POOL_IDLE_MAX ((size_t)512 * 1024)
 #define PE_POOL_KEEP_MAX ((size_t)1024 * 1024) /* idle, and under ready segments */
 

@@ -74,15 +74,16 @@ unsigned char *evbuffer_pullup(struct evbuffer *buf, ev_ssize_t size) {
     return bytes;
 }
 
-int evbuffer_peek(struct evbuffer *buffer, ev_ssize_t len, struct evbuffer_ptr *start_at,
-                  struct evbuffer_iovec *vec_out, int n_vec) {
+static PE_COLD int peek_on(struct evbuffer *buf, ev_ssize_t len,
+                           const struct evbuffer_ptr *start_at, struct evbuffer_iovec *vec_out,
+                           int n_vec) {
     size_t want = len < 0 ? PE_BUF_MAX : (size_t)len;
     size_t seen = 0, n;
-    int err = pe_buf_load(buffer), count = 0;
+    int err = pe_buf_load(buf), count = 0;
     const unsigned char *p;
     struct pe_at at;
 
-    if (err == 0 && !pe_buf_resolve(buffer, start_at, &at))
+    if (err == 0 && !pe_buf_resolve(buf, start_at, &at))
         err = -EINVAL;
     if (err != 0)
         return pe_fail(err);
@@ -96,9 +97,26 @@ int evbuffer_peek(struct evbuffer *buffer, ev_ssize_t len, struct evbuffer_ptr *
         }
         count++;
         seen += n;
-        pe_at_step(buffer, &at, n);
+        pe_at_step(buf, &at, n);
     }
     return count;
+}
+
+int evbuffer_peek(struct evbuffer *buffer, ev_ssize_t len, struct evbuffer_ptr *start_at,
+                  struct evbuffer_iovec *vec_out, int n_vec) {
+    const struct pe_seg *first = buffer->first;
+
+    /* Few bytes at the start: they are in the first span. */
+    if (start_at == NULL && len > 0 && n_vec > 0 && first != NULL && first->data != NULL) {
+        size_t run = pe_seg_run(first, 0, pe_seg_used(first));
+
+        if ((size_t)len <= run) {
+            vec_out[0].iov_base = pe_seg_at(first, 0);
+            vec_out[0].iov_len = run;
+            return 1;
+        }
+    }
+    return peek_on(buffer, len, start_at, vec_out, n_vec);
 }
 
 const unsigned char *pe_evbuffer_first(struct evbuffer *buf, size_t *len) {

@@ -6,7 +6,7 @@
 #include "buf/inner.h"
 
 /* Drain `n` <= len bytes, and say so. */
-static void drop_front(struct evbuffer *buf, size_t n) {
+static inline void drop_front(struct evbuffer *buf, size_t n) {
     struct pe_dead dead = {NULL, NULL};
 
     pe_buf_consume(buf, n, &dead);
@@ -29,7 +29,7 @@ int evbuffer_drain(struct evbuffer *buf, size_t len) {
     err = pe_buf_may_take(buf);
     if (err != 0)
         return pe_fail(err);
-    pe_evbuffer_take(buf, len);
+    drop_front(buf, len < buf->len ? len : buf->len);
     return 0;
 }
 

@@ -194,7 +194,7 @@ struct evbuffer_ptr {
     struct { /* where that is, while `epoch` is the buffer's; leave it alone */
         void *chain;
         size_t pos_in_chain;
-        uint32_t epoch;
+        size_t epoch;
     } internal_;
 };
 

@@ -18,10 +18,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#if !defined(MSG_NOSIGNAL) /* macOS: a socket option does it there */
-#define MSG_NOSIGNAL 0
-#endif
-
 #define IOV_BATCH 128
 #define FILE_PIECE ((size_t)1 << 20)
 #define READ_CLASS_MIN (PE_CLASS_FIRST_RING + 1)

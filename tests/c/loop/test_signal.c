@@ -271,12 +271,18 @@ TEST_EACH(what_is_no_signal_or_cannot_be_caught_is_refused) {
 TEST_EACH(the_highest_signal_can_be_watched) {
     struct event_base *base = base_on(backend);
     struct seen seen = {0};
-    struct event *ev = signal_event(base, SIGRTMAX, see, &seen);
+    int highest = SIGRTMAX;
+    struct event *ev;
 
-    CHECK_EQ(raise(SIGRTMAX), 0);
+    if (signal(highest, other_handler) == SIG_ERR)
+        highest--; /* valgrind keeps the last for itself */
+    else
+        CHECK(signal(highest, SIG_DFL) != SIG_ERR);
+    ev = signal_event(base, highest, see, &seen);
+    CHECK_EQ(raise(highest), 0);
     run_caught(base);
     CHECK_EQ(seen.calls, 1);
-    CHECK_EQ(seen.fd, SIGRTMAX);
+    CHECK_EQ(seen.fd, highest);
     event_free(ev);
     event_base_free(base);
 }

@@ -429,6 +429,9 @@ TEST_EACH(a_failing_wait_ends_the_loop_with_its_error) {
 
 static void act_again(struct actor *a) {
     order[0] = '\0'; /* it runs often */
+    if (a->fd >= 0)
+        send_byte(a->fd); /* ready from now on, if the loop looks */
+    a->fd = -1;
     activate(a);
 }
 
@@ -438,9 +441,9 @@ TEST_EACH(an_event_that_activates_itself_does_not_lock_out_a_socket) {
     int p[2];
 
     open_pair(p);
-    send_byte(p[1]);
     open_actor(&greedy, base, "g", 0);
     greedy.act = act_again;
+    greedy.fd = p[1];
     open_actor(&reader, base, "r", 0);
     event_free(reader.ev);
     reader.ev = event_new(base, p[0], EV_READ, on_actor, &reader);

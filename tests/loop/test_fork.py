@@ -61,8 +61,8 @@ def check_parent():
     base.loopexit(0.1)
     base.dispatch()
     assert time.process_time() - before < 0.09, "the loop spins"
-    # Another thread still wakes it.
-    threading.Timer(0.02, base.loopbreak).start()
+    # Another thread still wakes it; a loopbreak before dispatch() would be nothing.
+    base.once(-1, EV_TIMEOUT, lambda *_: threading.Timer(0.02, base.loopbreak).start())
     base.dispatch()
     assert base.got_break()
     base.close()

@@ -261,6 +261,8 @@ static int adopt(struct bev_socket *s, int fd) {
         return 0;
     err = -errno;
     (void)bufferevent_disable(bev, EV_READ | EV_WRITE);
+    release(s);
+    s->io.task.fd = -1; /* it stays the caller's */
     return err;
 }
 

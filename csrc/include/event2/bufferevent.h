@@ -96,7 +96,8 @@ void bufferevent_getcb(struct bufferevent *bev, bufferevent_data_cb *readcb_ptr,
                        void **cbarg_ptr);
 
 /* Another descriptor (-1: none). setfd leaves the old one open; replacefd closes
- * it. What is in the output goes to the new one. */
+ * it. What is in the output goes to the new one. -1 when that cannot be watched:
+ * then there is none, and `fd` is the caller's. */
 int bufferevent_setfd(struct bufferevent *bev, evutil_socket_t fd);
 int bufferevent_replacefd(struct bufferevent *bev, evutil_socket_t fd);
 

@@ -70,6 +70,7 @@ TEST(regular_file_is_refused_where_the_backend_cannot) {
         CHECK_EQ(bufferevent_setfd(bev, fileno(file)), -1);
         CHECK_EQ(errno, EPERM);
         CHECK_EQ(bufferevent_get_enabled(bev), 0);
+        CHECK_EQ(bufferevent_getfd(bev), -1); /* and it will not be closed with it */
     }
     bufferevent_free(bev);
     event_base_free(base);

@@ -197,6 +197,10 @@ bool pe_bufferevent_connecting(const struct bufferevent *bev) {
     return bev->is_connecting;
 }
 
+bool pe_bufferevent_closes_fd(const struct bufferevent *bev) {
+    return (bev->options & BEV_OPT_CLOSE_ON_FREE) != 0;
+}
+
 /* --- control -------------------------------------------------------------- */
 
 short bufferevent_get_enabled(struct bufferevent *bev) {

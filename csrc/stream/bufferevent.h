@@ -178,4 +178,7 @@ int pe_bufferevent_error(const struct bufferevent *bev);
 /* Whether bufferevent_socket_connect is under way. */
 bool pe_bufferevent_connecting(const struct bufferevent *bev);
 
+/* Whether it was made with BEV_OPT_CLOSE_ON_FREE. */
+bool pe_bufferevent_closes_fd(const struct bufferevent *bev);
+
 #endif

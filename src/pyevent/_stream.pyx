@@ -20,6 +20,7 @@ from pyevent._core cimport (
     address_of,
     bev_flags,
     check,
+    check_err,
     event_flags,
     fd_of,
     sockaddr,
@@ -67,22 +68,38 @@ cdef bint call(Attached self, object callback, PyObject **args, size_t n, str me
     return True
 
 
-cdef object adopt_fd(object file, bint closes, int *fd):
-    """The descriptor of `file`: who is to be kept alive for it, or None.
+cdef int fd_to_serve(object file, bint closes) except -2:
+    """The descriptor of `file`; -1 for none. With `closes` the library is to close it,
+    so an object that owns it must be able to give it up. May run any code."""
+    cdef int fd
+    if file is None or (isinstance(file, int) and file == -1):
+        return -1
+    fd = fd_of(file)
+    if closes and not isinstance(file, int) and not is_socket(file):
+        raise TypeError(f"closing on free takes an int or a socket, not {file!r}")
+    return fd
 
-    With `closes` it is ours from now on: a socket object gives it up.
-    """
-    cdef object socket_module
-    fd[0] = fd_of(file)
-    if isinstance(file, int):
+
+cdef bint is_socket(object file) except -1:
+    cdef object socket_module = sys.modules.get("socket")
+    return socket_module is not None and isinstance(file, socket_module.socket)
+
+
+cdef int unblock_file(object file, int fd) except -1:
+    """Make what an object stands for non-blocking; a number is its user's to prepare."""
+    if fd >= 0 and not isinstance(file, int):
+        check_err(pe_sock_nonblock(fd), file)
+    return 0
+
+
+cdef object give_up(object file, int fd, bint closes):
+    """`fd` of `file` is in use: who is to be kept alive for it, or None. With `closes`
+    it is ours now."""
+    if fd < 0 or isinstance(file, int):
         return None
-    os.set_blocking(fd[0], False)
     if not closes:
         return file
-    socket_module = sys.modules.get("socket")
-    if socket_module is None or not isinstance(file, socket_module.socket):
-        raise TypeError(f"closing on free takes an int or a socket, not {file!r}")
-    file.detach()
+    sys.modules["socket"].socket.detach(file)
     return None
 
 
@@ -216,17 +233,18 @@ cdef class BufferEvent(Attached):
     """
 
     def __init__(self, EventBase base not None, fd=-1, int options=0):
-        cdef int number = -1
-        if self.bev != NULL:
+        cdef bint closes = options & BEV_OPT_CLOSE_ON_FREE
+        cdef int number = fd_to_serve(fd, closes)
+        if self.bev != NULL:  # asked only now: fileno() may have done anything
             raise RuntimeError(f"{self!r} is set up already")
         require_base(base)
-        if fd is not None and not (isinstance(fd, int) and fd == -1):
-            self.file = adopt_fd(fd, options & BEV_OPT_CLOSE_ON_FREE, &number)
+        unblock_file(fd, number)
         self.bev = bufferevent_socket_new(base.base, number, options)
         if self.bev == NULL:
             check(-1)
         attach(self, base, bev_kind)
         self.closes_on_failure = True
+        self.file = give_up(fd, number, closes)
         if type(self) is not BufferEvent:
             self.uses_methods = True
             bev_install(self)
@@ -543,14 +561,23 @@ cdef int bev_install(BufferEvent self) except -1:
 
 
 cdef int bev_change_fd(BufferEvent self, object fd, bint closes_old) except -1:
-    cdef int number = -1
-    cdef object file = None
+    cdef bint closes
+    cdef int number
+    cdef object close_old = None
     bev_require(self)
-    if fd is not None and not (isinstance(fd, int) and fd == -1):
-        file = adopt_fd(fd, False, &number)
-    check(bufferevent_replacefd(self.bev, number) if closes_old
-          else bufferevent_setfd(self.bev, number))
-    self.file = file
+    closes = pe_bufferevent_closes_fd(self.bev)
+    number = fd_to_serve(fd, closes)
+    if closes_old:  # an object that owns it must not close the number once more
+        close_old = getattr(self.file, "close", None)
+    bev_require(self)  # fileno() may have done anything
+    unblock_file(fd, number)
+    if closes_old and close_old is None:
+        check(bufferevent_replacefd(self.bev, number))
+    else:
+        check(bufferevent_setfd(self.bev, number))
+    self.file = give_up(fd, number, closes)
+    if close_old is not None:
+        close_old()
     return 0
 
 
@@ -644,29 +671,34 @@ cdef class Listener(Attached):
     def __init__(self, EventBase base not None, address, callback=None, arg=None, *,
                  flags=None, int backlog=-1):
         cdef sockaddr_storage storage
-        cdef int size, fd
-        cdef unsigned bits
-        if self.lev != NULL:
+        cdef unsigned bits = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC
+        cdef int size = 0, fd = -1
+        cdef bint binds = is_address(address)
+        if isinstance(address, tuple):
+            bits |= LEV_OPT_REUSEABLE
+        if flags is not None:
+            bits = flags
+        checked_callback(callback, "callback")
+        if binds:
+            to_sockaddr(address, &storage, &size)
+        else:
+            fd = fd_to_serve(address, bits & LEV_OPT_CLOSE_ON_FREE)
+            if fd < 0:
+                raise TypeError(f"a listener needs an address or a socket, not {address!r}")
+        if self.lev != NULL:  # asked only now: fileno() may have done anything
             raise RuntimeError(f"{self!r} is set up already")
         require_base(base)
-        checked_callback(callback, "callback")
-        self.callback = callback
-        self.user_arg = arg
-        if is_address(address):
-            to_sockaddr(address, &storage, &size)
-            bits = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC
-            if isinstance(address, tuple):
-                bits |= LEV_OPT_REUSEABLE
-            bits = bits if flags is None else flags
+        if binds:
             self.lev = evconnlistener_new_bind(base.base, NULL, <void *>self, bits, backlog,
                                                <const sockaddr *>&storage, size)
         else:
-            bits = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC if flags is None else flags
-            self.file = adopt_fd(address, bits & LEV_OPT_CLOSE_ON_FREE, &fd)
             self.lev = evconnlistener_new(base.base, NULL, <void *>self, bits, backlog, fd)
         if self.lev == NULL:
-            raise OSError(errno, f"{os.strerror(errno)}: listening on {address!r}")
+            check_err(-errno, address)
         attach(self, base, listener_kind)
+        self.callback = callback
+        self.user_arg = arg
+        self.file = give_up(address, fd, bits & LEV_OPT_CLOSE_ON_FREE)
         listener_install(self)
 
     @classmethod

@@ -54,6 +54,7 @@ cdef extern from "event2/bufferevent.h":
 cdef extern from "stream/bufferevent.h":
     int pe_bufferevent_error(const bufferevent *bev)
     bint pe_bufferevent_connecting(const bufferevent *bev)
+    bint pe_bufferevent_closes_fd(const bufferevent *bev)
 
 
 cdef extern from "event2/listener.h":
@@ -80,3 +81,4 @@ cdef extern from "event2/listener.h":
 
 cdef extern from "base/sock.h":
     int pe_close(int fd)
+    int pe_sock_nonblock(int fd)

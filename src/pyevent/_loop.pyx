@@ -897,8 +897,8 @@ cdef void event_settle(Event self) noexcept:
         unhold(self)
 
 
-cdef void event_failed(Event self, object callback) noexcept:
-    callback_failed(self, callback, "exception in event callback")
+cdef void event_failed(Event self, EventBase base, object callback) noexcept:
+    call_failed(base, self, callback, "exception in event callback")
     if not self.is_open or not event_get_events(&self.ev) & EV_PERSIST:
         return
     self.failures += 1
@@ -913,11 +913,12 @@ cdef void event_failed(Event self, object callback) noexcept:
             errors.log_failure({"message": "persistent event removed", "exception": exc,
                                 "source": self, "callback": callback})
         except BaseException as inner:
-            stop_with(self.owner, inner)
+            stop_with(base, inner)
 
 
 cdef void event_called(int fd, short what, void *arg) noexcept:
     cdef Event self = <Event>arg
+    cdef EventBase base = self.owner  # the callback may set the event up anew, for another base
     cdef object callback = self.callback_
     cdef object number = fd
     cdef object flags, user_arg = self.arg_
@@ -930,12 +931,12 @@ cdef void event_called(int fd, short what, void *arg) noexcept:
     args[0] = <PyObject *>number
     args[1] = <PyObject *>flags
     args[2] = <PyObject *>user_arg
-    result = call_out(self.owner, self, callback, args, 3)
+    result = call_out(base, self, callback, args, 3)
     if result != NULL:
         self.failures = 0
         Py_XDECREF(result)
     else:
-        event_failed(self, callback)
+        event_failed(self, base, callback)
     event_settle(self)
 
 

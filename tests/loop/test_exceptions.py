@@ -210,6 +210,19 @@ def test_finalizer_that_fails_goes_to_the_unraisable_hook(base, monkeypatch):
     assert reported == ["in finalizer"]
 
 
+def test_it_goes_to_the_base_that_called_even_if_the_event_has_moved(base, backend):
+    def move(fd, what, arg):
+        ev.close()
+        ev.__init__(other, -1, 0, print)
+        raise Failure("moved")
+
+    with EventBase(backend=backend) as other:
+        ev = Event.timer(base, move)
+        ev.add(0)
+        with pytest.raises(Failure, match="moved"):
+            base.dispatch()
+
+
 def test_callback_that_takes_other_arguments_is_reported(base):
     Event.timer(base, lambda: None).add(0)
     with pytest.raises(TypeError, match="argument"):

@@ -327,7 +327,8 @@ void pe_iomap_deliver(struct event_base *base, const struct pe_ready *ready) {
             got = (unsigned)io->want & (EV_READ | EV_WRITE | EV_CLOSED);
         if (got == 0)
             continue;
-        got |= (unsigned)io->want & EV_ET;
+        if (base->backend.ops->features & EV_FEATURE_ET)
+            got |= (unsigned)io->want & EV_ET; /* elsewhere it was no edge */
         if (io->task.state & EVLIST_INTERNAL) {
             io->task.res = (short)got; /* ours: runs at once, changes no watcher */
             io->task.run(base, &io->task);

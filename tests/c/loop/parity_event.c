@@ -180,6 +180,46 @@ TEST_EACH(end_of_file_is_readable) {
     close(p[0]);
 }
 
+TEST_EACH(an_edge_is_called_so_where_the_backend_has_edges) {
+    struct event_base *base = base_on(backend);
+    struct seen seen = {0};
+    struct event *ev;
+    int p[2], edge;
+
+    open_pair(p);
+    send_byte(p[1]);
+    edge = event_base_get_features(base) & EV_FEATURE_ET ? EV_ET : 0;
+    ev = event_of(base, p[0], EV_READ | EV_ET | EV_PERSIST, &seen);
+    CHECK_EQ(event_add(ev, NULL), 0);
+    CHECK_EQ(turn_once(base), 0);
+    CHECK_EQ(seen.what, EV_READ | edge);
+    CHECK_EQ(turn_once(base), 0);
+    CHECK_EQ(seen.calls, edge ? 1 : 2);
+    event_free(ev);
+    event_base_free(base);
+    close_pair(p);
+}
+
+TEST_EACH(early_close_is_told_where_the_backend_can) {
+    struct event_base *base = base_on(backend);
+    struct seen seen = {0};
+    struct event *ev;
+    int p[2];
+
+    open_pair(p);
+    if (event_base_get_features(base) & EV_FEATURE_EARLY_CLOSE) {
+        ev = event_of(base, p[0], EV_CLOSED, &seen);
+        CHECK_EQ(event_add(ev, NULL), 0);
+        send_byte(p[1]);
+        CHECK_EQ(shutdown(p[1], SHUT_WR), 0); /* unread data before the end */
+        CHECK_EQ(event_base_dispatch(base), 1);
+        CHECK_EQ(seen.what, EV_CLOSED);
+        event_free(ev);
+    }
+    event_base_free(base);
+    close_pair(p);
+}
+
 TEST_EACH(a_closed_fd_is_refused_by_epoll) {
     struct event_base *base = base_on(backend);
     struct seen seen = {0};

@@ -86,10 +86,18 @@ class Server:
         self.stderr.seek(0)
         return self.stderr.read().decode()
 
-    def connect(self):
+    def connect(self, rcvbuf=None):
         """A new connection, without delay and with a time limit."""
-        sock = socket.create_connection((self.host, self.port), timeout=SECONDS)
+        sock = socket.socket()
+        sock.settimeout(SECONDS)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if rcvbuf is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+        try:
+            sock.connect((self.host, self.port))
+        except BaseException:
+            sock.close()
+            raise
         return sock
 
     def fds(self):

@@ -3,13 +3,16 @@
     python serve.py examples/rot13_events.py [NAME=NUMBER ...]
 
 Prints "listening on 127.0.0.1:PORT", and on SIGUSR1 pyevent.live_allocations() as one line of
-JSON. NAME=NUMBER sets a constant of the example. Ends with SIGTERM.
+JSON. NAME=NUMBER sets a constant of the example; SO_SNDBUF is how much the kernel is to take of
+the answers to a client. Ends with SIGTERM.
 """
 
 import importlib.util
 import json
+import os
 import resource
 import signal
+import socket
 import sys
 
 import pyevent
@@ -29,8 +32,9 @@ def report(number, what, arg):
 
 def main():
     example = load(sys.argv[1])
-    for setting in sys.argv[2:]:
-        name, _, number = setting.partition("=")
+    settings = dict(setting.split("=") for setting in sys.argv[2:])
+    sndbuf = settings.pop("SO_SNDBUF", None)
+    for name, number in settings.items():
         assert hasattr(example, name)
         setattr(example, name, float(number))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -39,10 +43,13 @@ def main():
     with EventBase() as base:
         if issubclass(example.Server, Listener):
             server = example.Server(base, ("127.0.0.1", 0), backlog=4096)
-            port = server.address[1]
         else:
             server = example.Server(base, "127.0.0.1", 0)
-            port = server.sock.getsockname()[1]
+        listener = server if isinstance(server, Listener) else server.sock
+        with socket.socket(fileno=os.dup(listener.fileno())) as sock:
+            port = sock.getsockname()[1]
+            if sndbuf is not None:  # accepted sockets inherit it
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, int(sndbuf))
         Event.signal(base, signal.SIGUSR1, report).add()
         Event.signal(base, signal.SIGTERM, lambda *args: base.loopexit()).add()
         print(f"listening on 127.0.0.1:{port}", flush=True)

@@ -23,7 +23,7 @@ MIB = 1 << 20
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.deadline(600 if IS_STRESS else 120),
+    pytest.mark.deadline(1200 if IS_STRESS else 120),
     pytest.mark.skipif(
         resource.getrlimit(resource.RLIMIT_NOFILE)[1] < CONNECTIONS + 100,
         reason=f"{CONNECTIONS} connections need a higher hard limit of open files (ulimit -Hn)",

@@ -13,6 +13,7 @@ import pytest
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parents[1] / "examples"
+LINES = (b"x" * 99 + b"\n") * 5000  # more than fits into small socket buffers
 IGNORING_SIGINT = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
 
 
@@ -81,15 +82,25 @@ def serve(request, server_of):
 
 @pytest.mark.parametrize("ends", [False, True], ids=["who asks on", "who has ended"])
 def test_who_takes_no_answers_is_given_up_after_a_while(serve, client, ends):
-    server = serve("PATIENCE=0.2", "OUTPUT_MAX=100000000")
+    server = serve("PATIENCE=0.2", "SO_SNDBUF=4096")
     server.warm_up()
-    lines = b"x" * 99 + b"\n"
-    with server.connect() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.sendall(lines * 160000)
+    with server.connect(rcvbuf=4096) as sock:
+        sock.sendall(LINES)
         if ends:
             sock.shutdown(socket.SHUT_WR)
         server.wait_until_idle()
+    server.stop()
+
+
+def test_who_has_ended_gets_the_answers_that_the_kernel_could_not_take(serve, client):
+    server = serve("SO_SNDBUF=4096")
+    server.warm_up()
+    with server.connect(rcvbuf=4096) as sock, server.connect() as other:
+        sock.sendall(LINES)
+        sock.shutdown(socket.SHUT_WR)
+        for _ in range(200):  # turns of the loop: it has seen the end by now
+            client.ask(other, b"hello\n")
+        assert client.receive_all(sock) == client.rot13(LINES)
     server.stop()
 
 

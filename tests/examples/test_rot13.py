@@ -151,3 +151,18 @@ def test_who_reads_late_gets_every_answer(server, client):
         rest = data[sent % len(data) :]
         expected = client.rot13(data * (sent // len(data) + 1))
         assert client.exchange(sock, rest) == expected
+
+
+def test_who_ends_and_reads_slowly_gets_every_answer(server, client):
+    data = lines_of(MIB)
+    with server.connect(rcvbuf=4096) as sock, server.connect() as other:
+        sent = fill(sock, other, client, data)
+        sock.shutdown(socket.SHUT_WR)
+        sock.settimeout(30)
+        expected = client.rot13(data * (sent // len(data) + 1))[:sent]
+        expected = expected[: expected.rfind(b"\n") + 1]
+        for at in range(0, len(expected), MIB // 4):
+            part = expected[at : at + MIB // 4]
+            assert client.receive(sock, len(part)) == part
+            client.ask(other, b"has it read on?\n")
+        assert client.receive_all(sock) == b""

@@ -1,0 +1,47 @@
+"""A ROT13 line server on pyevent: pyevent_server.py [readln|readlines]."""
+
+import socket
+import sys
+
+from rot13 import TABLE
+
+from pyevent import (
+    BEV_OPT_CLOSE_ON_FREE,
+    EV_READ,
+    EVBUFFER_EOL_LF,
+    BufferEvent,
+    EventBase,
+    Listener,
+)
+
+
+def read_lines(bev, arg):
+    """A line at a time."""
+    readln, add = bev.input.readln, bev.output.add
+    while (line := readln(EVBUFFER_EOL_LF)) is not None:
+        add(line.translate(TABLE) + b"\n")
+
+
+def read_all_lines(bev, arg):
+    """All complete lines at once."""
+    add = bev.output.add
+    for line in bev.input.readlines(EVBUFFER_EOL_LF):
+        add(line.translate(TABLE) + b"\n")
+
+
+on_read = read_all_lines if sys.argv[1:] == ["readlines"] else read_lines
+
+
+def on_accept(listener, fd, address, base):
+    sock = socket.socket(fileno=fd)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.detach()
+    bev = BufferEvent(base, fd, BEV_OPT_CLOSE_ON_FREE)
+    bev.setcb(on_read)
+    bev.enable(EV_READ)
+
+
+base = EventBase()
+listener = Listener(base, ("127.0.0.1", 0), on_accept, base, backlog=4096)
+print("listening on %s:%d" % listener.address, flush=True)
+base.dispatch()

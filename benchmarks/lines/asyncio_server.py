@@ -55,5 +55,5 @@ async def start(loop, streams):
 loop = new_loop(sys.argv[1])
 asyncio.set_event_loop(loop)
 server = loop.run_until_complete(start(loop, sys.argv[2:] == ["streams"]))
-print("listening on %s:%d" % server.sockets[0].getsockname()[:2], flush=True)
+print(f"listening on 127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
 loop.run_forever()

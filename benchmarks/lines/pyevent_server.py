@@ -43,5 +43,5 @@ def on_accept(listener, fd, address, base):
 
 base = EventBase()
 listener = Listener(base, ("127.0.0.1", 0), on_accept, base, backlog=4096)
-print("listening on %s:%d" % listener.address, flush=True)
+print(f"listening on 127.0.0.1:{listener.address[1]}", flush=True)
 base.dispatch()

@@ -13,6 +13,7 @@
 #include "event2/buffer.h"
 #include "stream/perbase.h"
 #include "stream/rare.h"
+#include "stream/ratelimit.h"
 
 static void run_task(struct event_base *base, struct pe_task *task);
 static void run_flush(struct event_base *base, struct pe_flush *item);
@@ -55,6 +56,8 @@ static void detach(struct bufferevent *bev) {
     bev->eventcb = NULL;
     bev->enabled = 0;
     bev->ops->detach(bev);
+    if (bev->rare != NULL)
+        pe_rate_stop(bev->rare->rate);
     if (bev->base == NULL)
         return;
     pe_bev_rare_stop(bev);
@@ -69,6 +72,8 @@ void pe_bev_drop(struct bufferevent *bev) {
     if (!bev->is_detached)
         detach(bev);
     bev->refs = 1; /* a cleanup below that holds and drops it frees nothing */
+    if (bev->ops->destroy != NULL)
+        bev->ops->destroy(bev);
     pe_bev_rare_free(bev);
     pe_evbuffer_fini(&bev->input);
     pe_evbuffer_fini(&bev->output);
@@ -270,17 +275,28 @@ static void input_changed(struct evbuffer *buf, size_t added, size_t removed) {
     struct bufferevent *bev = pe_container(buf, struct bufferevent, input);
 
     (void)added;
-    (void)removed;
-    if (bev->read_high != 0)
-        update_mark(bev);
+    if (bev->read_high == 0)
+        return;
+    /* More than the mark allows can come out of a filter. No read will call back
+     * while that is so: having taken some must. */
+    if (removed != 0 && pe_evbuffer_len(buf) >= bev->read_high)
+        pe_bev_run_read(bev, BEV_TRIG_DEFER_CALLBACKS);
+    update_mark(bev);
 }
 
 static void output_changed(struct evbuffer *buf, size_t added, size_t removed) {
     struct bufferevent *bev = pe_container(buf, struct bufferevent, output);
 
     (void)removed;
-    if (added != 0 && bev->calling == 0 && pe_bev_can_send(bev))
+    if (added == 0 || !pe_bev_can_send(bev))
+        return;
+    if (bev->ops->is_instant) {
+        pe_bev_hold(bev);
+        bev->ops->send(bev);
+        pe_bev_drop(bev);
+    } else if (bev->calling == 0) {
         pe_flush_add(bev->base, &bev->flush);
+    }
 }
 
 /* --- directions ----------------------------------------------------------- */
@@ -303,7 +319,8 @@ static int switch_on(struct bufferevent *bev, short what) {
 
     if (err == 0)
         err = pe_bev_update_timers(bev);
-    if (err == 0 && (on & EV_WRITE) && (pe_bev_can_send(bev) || bev->write_due))
+    if (err == 0 && (on & EV_WRITE) && pe_bev_writes(bev) &&
+        (pe_bev_can_send(bev) || bev->write_due))
         pe_flush_add(bev->base, &bev->flush);
     return err;
 }
@@ -318,11 +335,12 @@ int bufferevent_enable(struct bufferevent *bev, short event) {
     /* One call of the write callback, also when it was enabled before. */
     if ((event & EV_WRITE) && !bev->is_connecting)
         bev->write_due = true;
+    pe_bev_hold(bev); /* a pair moves bytes, which may call out */
     err = switch_on(bev, event);
-    if (err == 0)
-        return 0;
-    (void)bufferevent_disable(bev, added);
-    return pe_fail(err);
+    if (err < 0)
+        (void)bufferevent_disable(bev, added);
+    pe_bev_drop(bev);
+    return err < 0 ? pe_fail(err) : 0;
 }
 
 int bufferevent_disable(struct bufferevent *bev, short event) {
@@ -361,9 +379,11 @@ void pe_bev_unblock(struct bufferevent *bev, short what, unsigned reason) {
         bev->write_blocked &= (uint16_t)~reason;
     if (on_of(bev, what) == was_on)
         return;
+    pe_bev_hold(bev);
     err = switch_on(bev, what);
     if (err < 0)
         pe_bev_fail(bev, err);
+    pe_bev_drop(bev);
 }
 
 void bufferevent_setwatermark(struct bufferevent *bev, short events, size_t lowmark,
@@ -384,6 +404,8 @@ size_t pe_bev_read_max(const struct bufferevent *bev) {
                                                                : EV_SSIZE_MAX;
     size_t len = pe_evbuffer_len(&bev->input);
 
+    if (bev->rare != NULL && bev->rare->rate != NULL)
+        max = pe_rate_cut(bev->rare->rate, PE_RATE_READ, max);
     if (bev->read_high == 0)
         return max;
     if (len >= bev->read_high)
@@ -392,5 +414,10 @@ size_t pe_bev_read_max(const struct bufferevent *bev) {
 }
 
 size_t pe_bev_write_max(const struct bufferevent *bev) {
-    return bev->rare != NULL && bev->rare->max_write != 0 ? bev->rare->max_write : EV_SSIZE_MAX;
+    size_t max = bev->rare != NULL && bev->rare->max_write != 0 ? bev->rare->max_write
+                                                                : EV_SSIZE_MAX;
+
+    if (bev->rare != NULL && bev->rare->rate != NULL)
+        max = pe_rate_cut(bev->rare->rate, PE_RATE_WRITE, max);
+    return max;
 }

@@ -1,6 +1,6 @@
 /* bufferevent.h - what all kinds of bufferevents have in common.
  *
- * A kind (socket, later pair, filter, TLS) is a struct that begins with a
+ * A kind (socket, pair, filter, later TLS) is a struct that begins with a
  * struct bufferevent, and a table of what it does differently. Common are
  * the buffers, callbacks, marks, timeouts, deferral and the times at which
  * output is passed on.
@@ -21,8 +21,10 @@
  *    So a write callback, which a write has brought about, never brings about a
  *    write itself before the end of the turn, nor one that the flush list has
  *    called before the next turn: a fast peer can neither recurse nor starve
- *    the loop. Stuffed means that the kernel has not taken all; then EV_WRITE
- *    is waited for, and nothing else sends.
+ *    the loop. Stuffed means that what is below has not taken all; then that
+ *    is waited for (EV_WRITE of a socket), and nothing else sends.
+ *    Kinds whose `send` costs no system call pass output on when it is added,
+ *    and call no callback then.
  *
  * 3. Whoever calls out holds a reference (`refs`), and after the call looks
  *    at the bufferevent anew. bufferevent_free detaches at once, in whatever
@@ -50,8 +52,11 @@ struct pe_bev_rare;
 
 /* Why a direction is held though it is enabled. */
 enum pe_bev_block {
-    PE_BLOCK_MARK = 0x01,   /* the input is at its high mark */
-    PE_BLOCK_CONNECT = 0x02 /* there is no connection yet, or its making failed */
+    PE_BLOCK_MARK = 0x01,    /* the input is at its high mark */
+    PE_BLOCK_CONNECT = 0x02, /* there is no connection yet, or its making failed */
+    PE_BLOCK_RATE = 0x04,    /* its own bucket is empty: stream/ratelimit.h */
+    PE_BLOCK_GROUP = 0x08,   /* the bucket of its group is */
+    PE_BLOCK_FILTER = 0x10   /* the filter above does not read */
 };
 
 enum pe_bev_ctl {
@@ -72,7 +77,8 @@ union pe_bev_arg {
 /* One kind of bufferevent. What can fail returns 0 or a negative errno. */
 struct pe_bev_ops {
     const char *type;
-    size_t size; /* of the struct that begins with struct bufferevent */
+    size_t size;     /* of the struct that begins with struct bufferevent */
+    bool is_instant; /* costs no system call: `send` is called when output is added */
 
     /* These directions are on, or off, from now: see design note 1. Turning on
      * may be told again for one that is on. */
@@ -87,6 +93,9 @@ struct pe_bev_ops {
 
     /* It is being freed: stop, let go of what is below. Calls nothing out. */
     void (*detach)(struct bufferevent *bev);
+
+    /* The memory goes next; NULL: there is nothing to do. May call out. */
+    void (*destroy)(struct bufferevent *bev);
 
     /* -ENOSYS for what this kind does not know. */
     int (*ctl)(struct bufferevent *bev, enum pe_bev_ctl op, union pe_bev_arg *arg);

@@ -17,9 +17,11 @@ static void orphan_all(struct pe_link *list, void (*orphan)(struct pe_link *)) {
 static void destroy(void *value) {
     struct pe_perbase *pb = value;
 
+    pb->is_closing = true;
     orphan_all(&pb->bufferevents, pe_bev_orphan);
     orphan_all(&pb->listeners, pe_listener_orphan);
     orphan_all(&pb->deferrals, pe_deferral_orphan);
+    orphan_all(&pb->groups, pe_rate_group_orphan); /* after their members */
     pe_pool_close(pb->pool);
     pe_free(PE_MEM_STREAM, pb);
 }
@@ -29,12 +31,13 @@ struct pe_perbase *pe_perbase_of(struct event_base *base) {
 
     if (pb != NULL)
         return pb;
-    pb = pe_malloc(PE_MEM_STREAM, sizeof(*pb));
+    pb = pe_calloc(PE_MEM_STREAM, 1, sizeof(*pb));
     if (pb == NULL)
         return NULL;
     pe_list_init(&pb->bufferevents);
     pe_list_init(&pb->listeners);
     pe_list_init(&pb->deferrals);
+    pe_list_init(&pb->groups);
     pb->pool = pe_pool_new();
     if (pb->pool == NULL)
         goto free_perbase;

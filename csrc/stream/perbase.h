@@ -8,6 +8,8 @@
 #ifndef PE_STREAM_PERBASE_H
 #define PE_STREAM_PERBASE_H
 
+#include <stdbool.h>
+
 #include "base/list.h"
 
 struct event_base;
@@ -18,6 +20,8 @@ struct pe_perbase {
     struct pe_link bufferevents; /* struct bufferevent.of_base */
     struct pe_link listeners;    /* struct evconnlistener.of_base */
     struct pe_link deferrals;    /* of buffers whose callbacks the loop runs */
+    struct pe_link groups;       /* struct bufferevent_rate_limit_group.of_base */
+    bool is_closing;
 };
 
 /* That of `base`; NULL when memory is out. */
@@ -27,5 +31,6 @@ struct pe_perbase *pe_perbase_of(struct event_base *base);
 void pe_bev_orphan(struct pe_link *of_base);
 void pe_listener_orphan(struct pe_link *of_base);
 void pe_deferral_orphan(struct pe_link *of_base);
+void pe_rate_group_orphan(struct pe_link *of_base);
 
 #endif

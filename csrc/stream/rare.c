@@ -7,6 +7,7 @@
 #include "base/errors.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "stream/ratelimit.h"
 
 static void fire_read(struct event_base *base, struct pe_timer *timer);
 static void fire_write(struct event_base *base, struct pe_timer *timer);
@@ -32,6 +33,8 @@ void pe_bev_rare_stop(struct bufferevent *bev) {
 }
 
 void pe_bev_rare_free(struct bufferevent *bev) {
+    if (bev->rare != NULL)
+        pe_rate_free(bev->rare->rate);
     pe_free(PE_MEM_STREAM, bev->rare);
     bev->rare = NULL;
 }
@@ -78,13 +81,21 @@ int pe_bev_update_timers(struct bufferevent *bev) {
 }
 
 void pe_bev_did_read(struct bufferevent *bev, size_t n) {
-    if (n != 0 && bev->rare != NULL && bev->rare->read.limit_ns != 0)
+    if (n == 0 || bev->rare == NULL)
+        return;
+    if (bev->rare->read.limit_ns != 0)
         bev->rare->read.last_ns = pe_clock_now();
+    if (bev->rare->rate != NULL)
+        pe_rate_took(bev->rare->rate, PE_RATE_READ, n);
 }
 
 void pe_bev_did_write(struct bufferevent *bev, size_t n) {
-    if (n != 0 && bev->rare != NULL && bev->rare->write.limit_ns != 0)
+    if (n == 0 || bev->rare == NULL)
+        return;
+    if (bev->rare->write.limit_ns != 0)
         bev->rare->write.last_ns = pe_clock_now();
+    if (bev->rare->rate != NULL)
+        pe_rate_took(bev->rare->rate, PE_RATE_WRITE, n);
 }
 
 static void expire(struct bufferevent *bev, short what) {

@@ -15,6 +15,8 @@
 
 #include "stream/bufferevent.h"
 
+struct pe_rate;
+
 struct pe_bev_timeout {
     struct pe_timer timer;
     int64_t limit_ns; /* 0: none */
@@ -25,6 +27,7 @@ struct pe_bev_rare {
     struct bufferevent *bev;
     struct pe_bev_timeout read, write;
     size_t max_read, max_write; /* 0: not set */
+    struct pe_rate *rate;       /* NULL: no limit, own or a group's */
 };
 
 /* That of `bev`, made if need be; NULL when memory is out. */

@@ -173,7 +173,8 @@ enum bufferevent_flush_mode {
     BEV_FINISHED = 2 /* and nothing will follow */
 };
 
-/* For filters. A socket's output is on its way anyhow: returns 0. */
+/* For pairs and filters (see there); a socket's output is on its way anyhow. 1: a
+ * filter has passed something on, 0: there was nothing to do. */
 int bufferevent_flush(struct bufferevent *bev, short iotype, enum bufferevent_flush_mode mode);
 
 enum bufferevent_trigger_options {
@@ -188,6 +189,76 @@ void bufferevent_trigger(struct bufferevent *bev, short iotype, int options);
 /* Run the event callback with the BEV_EVENT_ bits `what`. */
 void bufferevent_trigger_event(struct bufferevent *bev, short what, int options);
 
+/* --- pairs ---------------------------------------------------------------- */
+
+/* Two bufferevents without a descriptor: what is written to the one is moved, not
+ * copied, to the input of the other as soon as that one reads. Their callbacks are
+ * always deferred to the loop. At the high mark of a reader the rest waits in
+ * the output of the writer. bufferevent_flush with BEV_FLUSH moves everything
+ * that waits (EV_WRITE: what this one has written, EV_READ: what the other one
+ * has), whatever marks and enabling say; with BEV_FINISHED the other one then also
+ * gets BEV_EVENT_EOF. Freeing one of them tells the other one nothing.
+ * 0, or -1 with errno EINVAL or ENOMEM. */
+int bufferevent_pair_new(struct event_base *base, int options, struct bufferevent *pair[2]);
+
+/* The other one; NULL when that was freed, or `bev` is not of a pair. */
+struct bufferevent *bufferevent_pair_get_partner(struct bufferevent *bev);
+
+/* --- filters -------------------------------------------------------------- */
+
+/* What a filter function has done. */
+enum bufferevent_filter_result {
+    BEV_OK = 0,        /* some of `src` was used, or something added to `dst` */
+    BEV_NEED_MORE = 1, /* nothing can be made of what is in `src` so far */
+    BEV_ERROR = 2      /* it makes no sense; errno may say why */
+};
+
+/* Take bytes from the start of `src`, add what they become to the end of `dst`: at
+ * most `dst_limit` bytes (-1: no limit), which is a wish and not checked. It is
+ * called again while it returns BEV_OK, has changed something, and there is
+ * more in `src` that may be passed on. `mode`: BEV_NORMAL; BEV_FLUSH: keep
+ * nothing back; BEV_FINISHED: nor will anything follow (then `src` may be empty). */
+typedef enum bufferevent_filter_result (*bufferevent_filter_cb)(
+    struct evbuffer *src, struct evbuffer *dst, ev_ssize_t dst_limit,
+    enum bufferevent_flush_mode mode, void *ctx);
+
+/* A bufferevent whose bytes come from and go to another one, `underlying`:
+ *
+ *     program <-- [input ] <--input_filter--- [input ]
+ *     program --> [output] ---output_filter-> [output]
+ *                  the filter                  underlying
+ *
+ * It takes over the callbacks of `underlying`, enables both of its directions, and
+ * holds its reading while it does not read itself. Writing is enabled, reading is
+ * not. A filter function that is NULL passes everything on as it is.
+ *
+ *   - Output is filtered when it is added, while `underlying` holds less than its
+ *     high mark for writing. The write callback runs, from the loop, when it has
+ *     been filtered and what is below does not lag behind.
+ *   - Input is filtered when it comes, up to the high mark. The end of the input
+ *     below, or an error in reading it, is told when all before it has been
+ *     passed on; at the end input_filter gets BEV_FINISHED once. Other events
+ *     of `underlying` are told at once.
+ *   - BEV_ERROR from a function comes as BEV_EVENT_ERROR with READING or WRITING,
+ *     which is then disabled; errno is what the function left there, else EPROTO.
+ *   - bufferevent_flush with BEV_FLUSH or BEV_FINISHED filters all there is,
+ *     whatever marks and enabling say, and flushes what is below.
+ *
+ * BEV_OPT_CLOSE_ON_FREE: bufferevent_free of the filter also frees `underlying`,
+ * but not before its output has been written; when it makes no progress for 60
+ * seconds the rest is lost. Until then it calls nobody. Without that option
+ * `underlying` lives on, without callbacks.
+ *
+ * `free_context` (or NULL) is called with `ctx` when no function can be called any
+ * more. NULL with errno EINVAL or ENOMEM: then `ctx` and `underlying` stay the
+ * caller's, as they were. */
+struct bufferevent *bufferevent_filter_new(struct bufferevent *underlying,
+                                           bufferevent_filter_cb input_filter,
+                                           bufferevent_filter_cb output_filter, int options,
+                                           void (*free_context)(void *), void *ctx);
+
+/* --- how much at a time --------------------------------------------------- */
+
 /* The most that is read or written by one system call, in bytes; 0 or more than
  * EV_SSIZE_MAX: the default, for which the getters answer 16384, while the library
  * reads as much as the peer's pace suggests and writes all there is. */
@@ -195,6 +266,97 @@ int bufferevent_set_max_single_read(struct bufferevent *bev, size_t size);
 int bufferevent_set_max_single_write(struct bufferevent *bev, size_t size);
 ev_ssize_t bufferevent_get_max_single_read(struct bufferevent *bev);
 ev_ssize_t bufferevent_get_max_single_write(struct bufferevent *bev);
+
+/* --- rate limits ---------------------------------------------------------- */
+
+/* A token bucket for each direction: every tick adds `rate` bytes, up to `burst` in
+ * all; what is read or written takes as many. A direction whose bucket is empty
+ * pauses until there is something in it again. One call can take more than is
+ * there, so a bucket can be below zero; the average stays. Limits count what the
+ * bufferevent reads and writes, and work for every kind of it. */
+struct ev_token_bucket_cfg;
+
+#define EV_RATE_LIMIT_MAX EV_SSIZE_MAX
+
+/* Bytes per tick, and the most that can be saved up. `tick_len` NULL: one second.
+ * NULL with errno EINVAL unless 1 <= rate <= burst <= EV_RATE_LIMIT_MAX for both
+ * and the tick is longer than nothing; or ENOMEM. */
+struct ev_token_bucket_cfg *ev_token_bucket_cfg_new(size_t read_rate, size_t read_burst,
+                                                    size_t write_rate, size_t write_burst,
+                                                    const struct timeval *tick_len);
+
+/* The memory goes when no bufferevent uses it any more. */
+void ev_token_bucket_cfg_free(struct ev_token_bucket_cfg *cfg);
+
+/* Limit `bev` by buckets of its own, which hold one tick's bytes at first; NULL: no
+ * longer. What is in the buckets stays when there were other limits before, as
+ * far as the new ones hold it. */
+int bufferevent_set_rate_limit(struct bufferevent *bev, struct ev_token_bucket_cfg *cfg);
+
+/* What set_rate_limit has set; NULL: nothing. */
+const struct ev_token_bucket_cfg *bufferevent_get_token_bucket_cfg(const struct bufferevent *bev);
+
+/* What is in its own buckets, which may be less than 0; EV_SSIZE_MAX without a limit. */
+ev_ssize_t bufferevent_get_read_limit(struct bufferevent *bev);
+ev_ssize_t bufferevent_get_write_limit(struct bufferevent *bev);
+
+/* How much it could read or write at once now: the least of bufferevent_get_max_single_*,
+ * its own limit and its share of the group's; 0 when one of them is used up. */
+ev_ssize_t bufferevent_get_max_to_read(struct bufferevent *bev);
+ev_ssize_t bufferevent_get_max_to_write(struct bufferevent *bev);
+
+/* Take `decr` bytes out of its own bucket, or add them when it is negative. -1: there is
+ * no limit. */
+int bufferevent_decrement_read_limit(struct bufferevent *bev, ev_ssize_t decr);
+int bufferevent_decrement_write_limit(struct bufferevent *bev, ev_ssize_t decr);
+
+/* --- rate limits of groups ------------------------------------------------ */
+
+/* Buckets that several bufferevents share, beside those of their own. */
+struct bufferevent_rate_limit_group;
+
+/* `base` measures the ticks; the members may be of other bases. `cfg` is copied. NULL with
+ * errno EINVAL or ENOMEM. */
+struct bufferevent_rate_limit_group *
+bufferevent_rate_limit_group_new(struct event_base *base, const struct ev_token_bucket_cfg *cfg);
+
+/* Members leave it. */
+void bufferevent_rate_limit_group_free(struct bufferevent_rate_limit_group *group);
+
+/* Other limits from now on; what is in the buckets stays as far as they hold it. */
+int bufferevent_rate_limit_group_set_cfg(struct bufferevent_rate_limit_group *group,
+                                         const struct ev_token_bucket_cfg *cfg);
+
+/* A member may read or write its part of the bucket at a time, but `share` bytes even if
+ * that is less (64 at first; never more than one tick's bytes): one byte for each
+ * of a thousand members would be a waste of packets. */
+int bufferevent_rate_limit_group_set_min_share(struct bufferevent_rate_limit_group *group,
+                                               size_t share);
+
+/* A bufferevent is in one group at most, and leaves the other one. `group` NULL: it only
+ * leaves. It leaves by itself when it is freed. */
+int bufferevent_add_to_rate_limit_group(struct bufferevent *bev,
+                                        struct bufferevent_rate_limit_group *group);
+int bufferevent_remove_from_rate_limit_group(struct bufferevent *bev);
+
+/* What is in the buckets; may be less than 0. */
+ev_ssize_t
+bufferevent_rate_limit_group_get_read_limit(struct bufferevent_rate_limit_group *group);
+ev_ssize_t
+bufferevent_rate_limit_group_get_write_limit(struct bufferevent_rate_limit_group *group);
+
+/* Take `decr` bytes out, or add them when it is negative; the totals do not count it. */
+int bufferevent_rate_limit_group_decrement_read(struct bufferevent_rate_limit_group *group,
+                                                ev_ssize_t decr);
+int bufferevent_rate_limit_group_decrement_write(struct bufferevent_rate_limit_group *group,
+                                                 ev_ssize_t decr);
+
+/* How many bytes its members have read and written since it was made or the totals were
+ * reset; each pointer may be NULL. */
+void bufferevent_rate_limit_group_get_totals(struct bufferevent_rate_limit_group *group,
+                                             ev_uint64_t *total_read_out,
+                                             ev_uint64_t *total_written_out);
+void bufferevent_rate_limit_group_reset_totals(struct bufferevent_rate_limit_group *group);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,332 @@
+/* rategroup.c - one bucket for several bufferevents.
+ *
+ * Empty, it blocks that direction of every member; a timer, set only then, lets them
+ * go on. Who has taken last goes on last, so that where little is to be had all get
+ * it in turn. While members go on, what one of them moves can empty the bucket
+ * again: the rest stay blocked and are the first the next time.
+ *
+ * A member holds a reference: a group that its owner has let go lives on with them.
+ */
+#include <errno.h>
+
+#include "base/errors.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "stream/bufferevent.h"
+#include "stream/perbase.h"
+#include "stream/rare.h"
+#include "stream/ratelimit.h"
+
+#define DEFAULT_MIN_SHARE 64
+
+struct bufferevent_rate_limit_group {
+    struct event_base *base;        /* NULL: it was freed, and limits no more */
+    struct ev_token_bucket_cfg cfg; /* a copy */
+    struct pe_bucket bucket;
+    struct pe_timer timer;
+    struct pe_link of_base; /* in struct pe_perbase */
+    struct pe_link members; /* struct pe_rate.of_group */
+    size_t count;
+    size_t wanted_share; /* as it was set */
+    ev_uint64_t totals[PE_RATE_DIRS];
+    bool is_empty[PE_RATE_DIRS]; /* the members are blocked */
+    unsigned refs;
+};
+
+static void drop(struct bufferevent_rate_limit_group *group) {
+    if (--group->refs != 0)
+        return;
+    if (group->base != NULL)
+        pe_timer_cancel(group->base, &group->timer);
+    pe_list_remove(&group->of_base);
+    pe_free(PE_MEM_STREAM, group);
+}
+
+/* --- blocking and going on ------------------------------------------------ */
+
+static int set_timer(struct bufferevent_rate_limit_group *group) {
+    int64_t due = INT64_MAX;
+
+    for (int dir = 0; dir < PE_RATE_DIRS; dir++) {
+        if (group->is_empty[dir]) {
+            int64_t then = pe_bucket_due(&group->bucket, &group->cfg, dir);
+
+            due = then < due ? then : due;
+        }
+    }
+    if (due != INT64_MAX)
+        return pe_timer_set(group->base, &group->timer, due);
+    pe_timer_cancel(group->base, &group->timer);
+    return 0;
+}
+
+/* Tell every member of a failure that leaves them blocked for ever. */
+static void fail_all(struct bufferevent_rate_limit_group *group, int err) {
+    for (struct pe_link *at = group->members.next; at != &group->members; at = at->next)
+        pe_bev_fail(pe_container(at, struct pe_rate, of_group)->bev, err);
+}
+
+/* Blocking calls nobody: the list stays as it is. */
+static void block_all(struct bufferevent_rate_limit_group *group, enum pe_rate_dir dir) {
+    group->is_empty[dir] = true;
+    for (struct pe_link *at = group->members.next; at != &group->members; at = at->next) {
+        struct pe_rate *r = pe_container(at, struct pe_rate, of_group);
+
+        pe_bev_block(r->bev, pe_rate_event(dir), PE_BLOCK_GROUP);
+    }
+}
+
+/* May call out, and members come and go meanwhile. The caller holds the group. */
+static void unblock_all(struct bufferevent_rate_limit_group *group, enum pe_rate_dir dir) {
+    struct pe_link waiting, *at;
+
+    group->is_empty[dir] = false;
+    pe_list_init(&waiting);
+    pe_list_splice_back(&waiting, &group->members);
+    while (!group->is_empty[dir] && (at = pe_list_pop_front(&waiting)) != NULL) {
+        struct pe_rate *r = pe_container(at, struct pe_rate, of_group);
+
+        pe_list_push_back(&group->members, at);
+        pe_bev_unblock(r->bev, pe_rate_event(dir), PE_BLOCK_GROUP);
+    }
+    pe_list_splice_back(&waiting, &group->members);
+    pe_list_splice_back(&group->members, &waiting);
+}
+
+/* The bucket has changed. */
+static void apply(struct bufferevent_rate_limit_group *group) {
+    bool goes_on[PE_RATE_DIRS] = {false, false};
+    int err;
+
+    if (group->base == NULL)
+        return;
+    for (int dir = 0; dir < PE_RATE_DIRS; dir++) {
+        bool is_empty = group->bucket.left[dir] <= 0;
+
+        if (is_empty && !group->is_empty[dir])
+            block_all(group, dir);
+        goes_on[dir] = !is_empty && group->is_empty[dir];
+        group->is_empty[dir] = is_empty;
+    }
+    err = set_timer(group);
+    if (err < 0)
+        fail_all(group, err);
+    group->refs++;
+    for (int dir = 0; dir < PE_RATE_DIRS; dir++) {
+        if (goes_on[dir])
+            unblock_all(group, dir);
+    }
+    drop(group);
+}
+
+static void fire(struct event_base *base, struct pe_timer *timer) {
+    struct bufferevent_rate_limit_group *group =
+        pe_container(timer, struct bufferevent_rate_limit_group, timer);
+
+    (void)base;
+    pe_bucket_fill(&group->bucket, &group->cfg);
+    apply(group);
+}
+
+/* The members of this base are orphaned by now; those of others go on without limit. */
+void pe_rate_group_orphan(struct pe_link *of_base) {
+    struct bufferevent_rate_limit_group *group =
+        pe_container(of_base, struct bufferevent_rate_limit_group, of_base);
+
+    group->base = NULL;
+    group->refs++;
+    for (int dir = 0; dir < PE_RATE_DIRS; dir++)
+        unblock_all(group, dir);
+    drop(group);
+}
+
+/* --- for members ---------------------------------------------------------- */
+
+static size_t min_share(const struct bufferevent_rate_limit_group *group) {
+    size_t share = group->wanted_share;
+
+    for (int dir = 0; dir < PE_RATE_DIRS; dir++)
+        share = group->cfg.rate[dir] < share ? group->cfg.rate[dir] : share;
+    return share != 0 ? share : 1; /* or a thousand members would share one byte for ever */
+}
+
+size_t pe_rate_group_cut(struct pe_rate *r, enum pe_rate_dir dir, size_t max) {
+    struct bufferevent_rate_limit_group *group = r->group;
+    size_t share, least = min_share(group);
+
+    if (group->base == NULL)
+        return max;
+    pe_bucket_fill(&group->bucket, &group->cfg);
+    if (group->bucket.left[dir] <= 0)
+        return 0;
+    share = (size_t)group->bucket.left[dir] / group->count;
+    share = share < least ? least : share;
+    return share < max ? share : max;
+}
+
+void pe_rate_group_took(struct pe_rate *r, enum pe_rate_dir dir, size_t n) {
+    struct bufferevent_rate_limit_group *group = r->group;
+
+    group->totals[dir] += n;
+    pe_list_remove(&r->of_group);
+    pe_list_push_back(&group->members, &r->of_group);
+    pe_bucket_take(&group->bucket, dir, (ev_ssize_t)n);
+    if (group->bucket.left[dir] <= 0 && !group->is_empty[dir])
+        apply(group);
+}
+
+void pe_rate_group_leave(struct pe_rate *r) {
+    struct bufferevent_rate_limit_group *group = r->group;
+
+    if (group == NULL)
+        return;
+    r->group = NULL;
+    pe_list_remove(&r->of_group);
+    group->count--;
+    drop(group);
+    if (!r->bev->is_detached)
+        pe_bev_unblock(r->bev, EV_READ | EV_WRITE, PE_BLOCK_GROUP);
+}
+
+/* --- the public functions ------------------------------------------------- */
+
+struct bufferevent_rate_limit_group *
+bufferevent_rate_limit_group_new(struct event_base *base, const struct ev_token_bucket_cfg *cfg) {
+    struct pe_perbase *pb = base != NULL && cfg != NULL ? pe_perbase_of(base) : NULL;
+    struct bufferevent_rate_limit_group *group;
+
+    group = pb != NULL ? pe_calloc(PE_MEM_STREAM, 1, sizeof(*group)) : NULL;
+    if (group == NULL) {
+        errno = base == NULL || cfg == NULL ? EINVAL : ENOMEM;
+        return NULL;
+    }
+    group->base = base;
+    group->cfg = *cfg;
+    pe_bucket_init(&group->bucket, cfg);
+    pe_timer_init(&group->timer, fire);
+    pe_list_init(&group->members);
+    pe_list_push_back(&pb->groups, &group->of_base);
+    group->wanted_share = DEFAULT_MIN_SHARE;
+    group->refs = 1;
+    return group;
+}
+
+void bufferevent_rate_limit_group_free(struct bufferevent_rate_limit_group *group) {
+    if (group == NULL)
+        return;
+    while (!pe_list_empty(&group->members))
+        pe_rate_group_leave(pe_container(group->members.next, struct pe_rate, of_group));
+    drop(group);
+}
+
+void pe_rate_group_let_go(struct bufferevent_rate_limit_group *group) {
+    drop(group);
+}
+
+size_t pe_rate_group_count(const struct bufferevent_rate_limit_group *group) {
+    return group->count;
+}
+
+int bufferevent_rate_limit_group_set_cfg(struct bufferevent_rate_limit_group *group,
+                                         const struct ev_token_bucket_cfg *cfg) {
+    if (group == NULL || cfg == NULL)
+        return pe_fail(-EINVAL);
+    pe_bucket_fill(&group->bucket, &group->cfg);
+    group->cfg = *cfg;
+    pe_bucket_change(&group->bucket, cfg);
+    apply(group);
+    return 0;
+}
+
+int bufferevent_rate_limit_group_set_min_share(struct bufferevent_rate_limit_group *group,
+                                               size_t share) {
+    if (share > EV_SSIZE_MAX)
+        return pe_fail(-EINVAL);
+    group->wanted_share = share;
+    return 0;
+}
+
+int bufferevent_add_to_rate_limit_group(struct bufferevent *bev,
+                                        struct bufferevent_rate_limit_group *group) {
+    struct pe_rate *r;
+
+    if (group == NULL)
+        return bufferevent_remove_from_rate_limit_group(bev);
+    if (bev->is_detached || bev->base == NULL)
+        return pe_fail(-EINVAL);
+    r = pe_rate_of(bev);
+    if (r == NULL)
+        return pe_fail(-ENOMEM);
+    if (r->group == group)
+        return 0;
+    group->refs++; /* leaving another one may call out */
+    pe_bev_hold(bev);
+    pe_rate_group_leave(r);
+    if (bev->is_detached || r->group != NULL) {
+        drop(group);
+        pe_bev_drop(bev);
+        return pe_fail(-EINVAL);
+    }
+    r->group = group;
+    group->count++;
+    pe_list_push_back(&group->members, &r->of_group);
+    for (int dir = 0; dir < PE_RATE_DIRS; dir++) {
+        if (group->is_empty[dir])
+            pe_bev_block(bev, pe_rate_event(dir), PE_BLOCK_GROUP);
+    }
+    pe_bev_drop(bev);
+    return 0;
+}
+
+int bufferevent_remove_from_rate_limit_group(struct bufferevent *bev) {
+    if (bev->rare != NULL && bev->rare->rate != NULL)
+        pe_rate_group_leave(bev->rare->rate);
+    return 0;
+}
+
+static ev_ssize_t limit_of(struct bufferevent_rate_limit_group *group, enum pe_rate_dir dir) {
+    pe_bucket_fill(&group->bucket, &group->cfg);
+    return group->bucket.left[dir];
+}
+
+ev_ssize_t
+bufferevent_rate_limit_group_get_read_limit(struct bufferevent_rate_limit_group *group) {
+    return limit_of(group, PE_RATE_READ);
+}
+
+ev_ssize_t
+bufferevent_rate_limit_group_get_write_limit(struct bufferevent_rate_limit_group *group) {
+    return limit_of(group, PE_RATE_WRITE);
+}
+
+static int decrement(struct bufferevent_rate_limit_group *group, enum pe_rate_dir dir,
+                     ev_ssize_t decr) {
+    pe_bucket_fill(&group->bucket, &group->cfg);
+    pe_bucket_take(&group->bucket, dir, decr);
+    apply(group);
+    return 0;
+}
+
+int bufferevent_rate_limit_group_decrement_read(struct bufferevent_rate_limit_group *group,
+                                                ev_ssize_t decr) {
+    return decrement(group, PE_RATE_READ, decr);
+}
+
+int bufferevent_rate_limit_group_decrement_write(struct bufferevent_rate_limit_group *group,
+                                                 ev_ssize_t decr) {
+    return decrement(group, PE_RATE_WRITE, decr);
+}
+
+void bufferevent_rate_limit_group_get_totals(struct bufferevent_rate_limit_group *group,
+                                             ev_uint64_t *total_read_out,
+                                             ev_uint64_t *total_written_out) {
+    if (total_read_out != NULL)
+        *total_read_out = group->totals[PE_RATE_READ];
+    if (total_written_out != NULL)
+        *total_written_out = group->totals[PE_RATE_WRITE];
+}
+
+void bufferevent_rate_limit_group_reset_totals(struct bufferevent_rate_limit_group *group) {
+    for (int dir = 0; dir < PE_RATE_DIRS; dir++)
+        group->totals[dir] = 0;
+}

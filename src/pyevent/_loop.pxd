@@ -83,12 +83,14 @@ cdef class Event(Attached):
 
 
 ctypedef void (*detach_fn)(Attached) noexcept
+ctypedef bint (*attached_test)(Attached, int) noexcept
 
 cdef int register_kind(detach_fn detach) except -1
 cdef int attach(Attached self, EventBase base, int kind) except -1
 cdef void hold(Attached self) noexcept
 cdef void unhold(Attached self) noexcept
 cdef void detach(Attached self) noexcept
+cdef object find_attached(EventBase base, int kind, attached_test is_it, int number)
 cdef int require_base(EventBase base) except -1
 cdef void callback_failed(Attached source, object callback, str message) noexcept
 cdef PyObject *call_out(EventBase base, object source, object callback, PyObject **args,

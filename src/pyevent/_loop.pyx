@@ -125,6 +125,25 @@ cdef void detach(Attached self) noexcept:
         Py_DECREF(self)
 
 
+cdef object find_attached(EventBase base, int kind, attached_test is_it, int number):
+    """The object of that kind for which `is_it(object, number)`; None."""
+    cdef object found = find_in(&base.held, kind, is_it, number)
+    return found if found is not None else find_in(&base.loose, kind, is_it, number)
+
+
+cdef object find_in(pe_link *head, int kind, attached_test is_it, int number):
+    cdef pe_link *at = head.next
+    cdef PyObject *op
+    while at != head:
+        op = attached_of(at)
+        at = at.next
+        if Py_REFCNT(op) == 0:
+            continue  # in the middle of its deallocation: no reference may be taken
+        if (<Attached>op).kind == kind and is_it(<Attached>op, number):
+            return <Attached>op
+    return None
+
+
 cdef class Attached:
     def __cinit__(self, *args, **kwargs):
         pe_list_init(&self.link)

@@ -12,7 +12,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromSt
 from cpython.bytes cimport PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
-from libc.errno cimport errno
+from libc.errno cimport ENOTCONN, errno
+from libc.string cimport memcmp
 from posix.time cimport timeval
 
 from pyevent._buffer cimport Buffer, buffer_orphan, buffer_view
@@ -36,6 +37,7 @@ from pyevent._loop cimport (
     call_out,
     callback_failed,
     detach,
+    find_attached,
     hold,
     register_kind,
     require_base,
@@ -50,6 +52,7 @@ import sys
 
 
 cdef extern from "sys/socket.h":
+    int getpeername(int fd, sockaddr *address, socklen_t *size)
     int getsockname(int fd, sockaddr *address, socklen_t *size)
 
 
@@ -619,9 +622,37 @@ cdef void listener_accepted(evconnlistener *lev, int fd, sockaddr *address, int 
     args[3] = <PyObject *>user_arg
     if callback is not None:
         if not call(self, callback, args, 4, "exception in listener callback"):
-            pe_close(fd)
+            listener_refuse(self, fd, address, size)
     elif not call(self, type(self).on_accept, args, 3, "exception in on_accept"):
+        listener_refuse(self, fd, address, size)
+
+
+cdef void listener_refuse(Listener self, int fd, const sockaddr *address, int size) noexcept:
+    """Close a connection whose callback has failed: it may have passed it on before."""
+    cdef BufferEvent bev
+    cdef bint is_closed
+    bev = find_attached(self.owner, bev_kind, bev_stands_on, fd)
+    if bev is not None:
+        is_closed = pe_bufferevent_closes_fd(bev.bev)
+        bev.close()
+        if is_closed:
+            return
+    if is_peer(fd, address, size):
         pe_close(fd)
+
+
+cdef bint bev_stands_on(Attached one, int fd) noexcept:
+    cdef BufferEvent self = <BufferEvent>one
+    return self.bev != NULL and bufferevent_getfd(self.bev) == fd
+
+
+cdef bint is_peer(int fd, const sockaddr *address, int size) noexcept:
+    """Whether `fd` is a connection from there still, not closed, nor a number in new use."""
+    cdef sockaddr_storage peer
+    cdef socklen_t length = sizeof(peer)
+    if getpeername(fd, <sockaddr *>&peer, &length) < 0:
+        return errno == ENOTCONN  # it is, and has been reset
+    return <int>length == size and memcmp(&peer, address, size) == 0
 
 
 cdef void listener_failed(evconnlistener *lev, void *arg) noexcept:

@@ -204,8 +204,9 @@ LEV_OPT_BIND_IPV4_AND_IPV6 = ListenerOption.LEV_OPT_BIND_IPV4_AND_IPV6
 EVENT_MAX_PRIORITIES = 256
 LIBEVENT_VERSION_NUMBER = 0x02020001
 
-#: Every name above in capitals: what ``import pyevent`` passes on.
-__all__ = [name for name in globals() if name.isupper()] + [
+# Every name above in capitals: what ``import pyevent`` passes on. A plain assignment of what is no
+# literal would make type checkers take none of them; so they take what has no underscore.
+globals()["__all__"] = [name for name in globals() if name.isupper()] + [
     "BaseFlag",
     "BevEvent",
     "BevOption",

@@ -219,4 +219,5 @@ _PREFIXES = (
     "libevent_",
 )
 
-__all__ = [name for name in globals() if name.startswith(_PREFIXES)]
+# See constants.py for why this is no plain assignment.
+globals()["__all__"] = [name for name in globals() if name.startswith(_PREFIXES)]

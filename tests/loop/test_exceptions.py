@@ -242,10 +242,10 @@ def test_exception_is_not_kept_after_dispatch(base):
 def test_exceptions_chain_as_in_plain_calls(base):
     """dispatch() inside an except block: the context is what was being handled."""
     Event.timer(base, fail, "inner").add(0)
-    with pytest.raises(Failure, match="inner") as raised:
-        try:
-            raise LookupError("outer")
-        except LookupError:
+    try:
+        raise LookupError("outer")
+    except LookupError:
+        with pytest.raises(Failure, match="inner") as raised:
             base.dispatch()
     assert isinstance(raised.value.__context__, LookupError)
 

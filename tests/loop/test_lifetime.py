@@ -103,9 +103,11 @@ def make(cycle, backend, near):
 @pytest.mark.parametrize("cycle", CYCLES)
 def test_cycle_is_collected_with_one_warning(backend, socketpair, cycle):
     near, far = socketpair
+    gc.disable()
+    refs = make(cycle, backend, near)
     with pytest.warns(ResourceWarning, match="unclosed <(Event)?Base ") as seen:
-        refs = make(cycle, backend, near)
         gc.collect()
+    gc.enable()
     assert [ref() for ref in refs] == [None] * len(refs)
     assert len(seen) == 1
 

@@ -25,6 +25,7 @@ void bufferevent_setcb(struct bufferevent *bev, bufferevent_data_cb readcb,
                        bufferevent_data_cb writecb, bufferevent_event_cb eventcb, void *cbarg) {
     if (bev->is_detached)
         return; /* nothing may be called any more */
+    pe_bev_stay(bev);
     bev->readcb = readcb;
     bev->writecb = writecb;
     bev->eventcb = eventcb;

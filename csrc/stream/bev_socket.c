@@ -20,13 +20,17 @@
 #include "base/list.h"
 #include "base/sock.h"
 #include "buf/seg.h"
+#include "event2/buffer.h"
 #include "stream/bufferevent.h"
+#include "stream/perbase.h"
 #include "stream/rare.h"
 #include "stream/sigpipe.h"
+#include "stream/socket.h"
 
 struct bev_socket {
     struct bufferevent bev;
     struct pe_io io;
+    struct pe_peer peer;
     int connect_error;        /* negative errno, or 0; of a connect that ended at once */
     bool is_socket : 1;       /* as far as known */
     bool is_connect_over : 1; /* connect(2) has ended at once, to be told by the loop */
@@ -80,6 +84,7 @@ static void receive(struct bev_socket *s) {
 
     if (max == 0)
         return;
+    pe_bev_count_call(bev, EV_READ);
     n = pe_evbuffer_recv(&bev->input, fd, max, s->is_socket);
     if (n == -ENOTSOCK && s->is_socket) {
         s->is_socket = false;
@@ -93,6 +98,7 @@ static void receive(struct bev_socket *s) {
     }
     if (n == -EAGAIN || n == -EWOULDBLOCK || n == -EINTR)
         return;
+    bev->is_at_end = true;
     (void)bufferevent_disable(bev, EV_READ);
     pe_bev_run_event(bev, BEV_EVENT_READING | (n == 0 ? BEV_EVENT_EOF : BEV_EVENT_ERROR),
                      (int)-n, 0);
@@ -105,6 +111,7 @@ static ssize_t send_once(struct bev_socket *s) {
     struct pe_sigpipe held;
     ssize_t n;
 
+    pe_bev_count_call(&s->bev, EV_WRITE);
     if (s->is_socket) {
         n = pe_evbuffer_send(out, s->io.task.fd, max, true);
         if (n != -ENOTSOCK)
@@ -177,7 +184,7 @@ static int socket_flush(struct bufferevent *bev, short what, enum bufferevent_fl
 
 /* 0 when the socket is connected, else a negative errno. SO_ERROR alone is 0 also
  * for a socket on which nothing was begun. */
-static int connect_result(const struct bev_socket *s) {
+static int connect_result(struct bev_socket *s) {
     struct sockaddr_storage peer;
     socklen_t len = sizeof(peer);
     int err;
@@ -187,12 +194,14 @@ static int connect_result(const struct bev_socket *s) {
     err = pe_sock_error(s->io.task.fd);
     if (err < 0)
         return err;
-    return getpeername(s->io.task.fd, (struct sockaddr *)&peer, &len) < 0 ? -errno : 0;
+    if (getpeername(s->io.task.fd, (struct sockaddr *)&peer, &len) < 0)
+        return -errno;
+    pe_peer_note(&s->bev, (struct sockaddr *)&peer, len, false);
+    return 0;
 }
 
-static void finish_connect(struct bev_socket *s) {
+static void finish_connect(struct bev_socket *s, int err) {
     struct bufferevent *bev = &s->bev;
-    int err = connect_result(s);
 
     bev->is_connecting = false;
     s->is_connect_over = false;
@@ -219,7 +228,7 @@ static void run_socket(struct event_base *base, struct pe_task *task) {
     (void)base;
     pe_bev_hold(bev);
     if (bev->is_connecting) {
-        finish_connect(s);
+        finish_connect(s, connect_result(s));
     } else {
         /* Reading first: what its callback adds goes out with what is stuck. */
         if ((res & EV_READ) && pe_bev_reads(bev))
@@ -248,12 +257,18 @@ static int adopt(struct bev_socket *s, int fd) {
     int err;
 
     release(s);
+    pe_hunt_drop(bev);
+    pe_peer_forget(bev);
+    pe_peer_ask(bev, fd);
     (void)pe_sock_nosigpipe(fd); /* none, or no socket: nothing to set */
     pe_io_init(&s->io, fd, run_socket, s->io.task.pri);
     s->is_socket = true;
     s->is_connect_over = false;
     bev->is_connecting = false;
-    bev->is_stuffed = false;
+    bev->is_stuffed = bev->is_at_end = false;
+    if (bev->is_finishing || bev->is_finished)
+        (void)evbuffer_unfreeze(&bev->output, 0); /* clears a bit: cannot fail */
+    bev->is_finishing = bev->is_finished = false;
     bev->read_blocked &= (uint16_t)~PE_BLOCK_CONNECT;
     bev->write_blocked &= (uint16_t)~PE_BLOCK_CONNECT;
     (void)pe_bev_update_timers(bev);
@@ -301,6 +316,7 @@ static int connect_socket(struct bev_socket *s, const struct sockaddr *addr, int
     bool is_ours = fd < 0;
     int err = -EINPROGRESS;
 
+    pe_hunt_drop(&s->bev);
     if (is_ours) {
         fd = addr != NULL ? pe_socket(addr->sa_family, SOCK_STREAM, 0) : -EINVAL;
         if (fd < 0)
@@ -312,6 +328,7 @@ static int connect_socket(struct bev_socket *s, const struct sockaddr *addr, int
             err = -EINPROGRESS; /* it goes on without us */
         if (is_callers_error(err))
             goto close_socket;
+        pe_peer_note(&s->bev, addr, (socklen_t)socklen, true);
     }
     if (is_ours) {
         pe_io_init(&s->io, fd, run_socket, s->io.task.pri);
@@ -340,6 +357,38 @@ int bufferevent_socket_connect(struct bufferevent *bev, const struct sockaddr *a
     return err < 0 ? pe_fail(err) : 0;
 }
 
+/* --- for connect.c, peer.c ------------------------------------------------- */
+
+int pe_socket_begin(struct bufferevent *bev) {
+    return begin_connect(socket_of(bev), -EINPROGRESS);
+}
+
+void pe_socket_connected(struct bufferevent *bev, int fd) {
+    struct bev_socket *s = socket_of(bev);
+
+    pe_io_init(&s->io, fd, run_socket, s->io.task.pri);
+    s->is_socket = true;
+    finish_connect(s, 0);
+}
+
+void pe_socket_failed(struct bufferevent *bev, int err) {
+    finish_connect(socket_of(bev), err);
+}
+
+void pe_socket_connect_own(struct bufferevent *bev, const struct sockaddr *addr, socklen_t len) {
+    struct bev_socket *s = socket_of(bev);
+    int err = connect(s->io.task.fd, addr, len) < 0 ? -errno : 0;
+
+    pe_peer_note(bev, addr, len, true);
+    err = begin_connect(s, err == -EINTR ? -EINPROGRESS : err);
+    if (err < 0)
+        finish_connect(s, err);
+}
+
+struct pe_peer *pe_socket_peer(struct bufferevent *bev) {
+    return bev->ops == &pe_bev_socket_ops ? &socket_of(bev)->peer : NULL;
+}
+
 /* --- the rest ------------------------------------------------------------- */
 
 static void socket_detach(struct bufferevent *bev) {
@@ -347,6 +396,7 @@ static void socket_detach(struct bufferevent *bev) {
     int fd = s->io.task.fd;
 
     release(s);
+    pe_hunt_drop(bev);
     s->io.task.fd = -1;
     bev->is_connecting = false;
     if (fd >= 0 && (bev->options & BEV_OPT_CLOSE_ON_FREE))
@@ -390,6 +440,8 @@ static int socket_ctl(struct bufferevent *bev, enum pe_bev_ctl op, union pe_bev_
         return set_priority(s, arg->pri);
     case PE_BEV_IS_IDLE:
         return s->io.want == 0 && !pe_task_is_queued(&s->io.task) ? 0 : -EBUSY;
+    case PE_BEV_SHUT_WRITE:
+        return shutdown(s->io.task.fd, SHUT_WR) < 0 ? -errno : 0;
     case PE_BEV_GET_UNDER:
         break;
     }
@@ -407,6 +459,20 @@ const struct pe_bev_ops pe_bev_socket_ops = {
     .ctl = socket_ctl,
 };
 
+/* What a listener has just accepted need not be asked for its peer. */
+static void note_peer(struct bufferevent *bev, int fd) {
+    struct pe_perbase *pb = pe_perbase_of(bev->base); /* there is one: pe_bev_new made it */
+
+    if (fd < 0)
+        return;
+    if (pb->accepted_addr == NULL || pb->accepted_fd != fd) {
+        pe_peer_ask(bev, fd);
+        return;
+    }
+    pe_peer_note(bev, pb->accepted_addr, pb->accepted_len, false);
+    pb->accepted_addr = NULL; /* once: the number may come again */
+}
+
 struct bufferevent *bufferevent_socket_new(struct event_base *base, evutil_socket_t fd,
                                            int options) {
     struct bufferevent *bev;
@@ -423,5 +489,6 @@ struct bufferevent *bufferevent_socket_new(struct event_base *base, evutil_socke
     (void)pe_sock_nosigpipe(fd);
     pe_io_init(&socket_of(bev)->io, fd < 0 ? -1 : fd, run_socket, bev->task.pri);
     socket_of(bev)->is_socket = true;
+    note_peer(bev, fd);
     return bev;
 }

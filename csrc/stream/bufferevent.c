@@ -51,7 +51,9 @@ struct bufferevent *pe_bev_new(const struct pe_bev_ops *ops, struct event_base *
 
 /* What is left of a bufferevent after this is memory and two buffers. */
 static void detach(struct bufferevent *bev) {
+    pe_bev_stay(bev);
     bev->is_detached = true;
+    bev->has_output_high = false;
     bev->readcb = bev->writecb = NULL;
     bev->eventcb = NULL;
     bev->enabled = 0;
@@ -104,6 +106,8 @@ void pe_bev_orphan(struct pe_link *of_base) {
 
     bev->base = NULL;
     bev->enabled = 0;
+    if (bev->is_leaving)
+        bufferevent_free(bev); /* nobody else will */
 }
 
 /* --- calling out ---------------------------------------------------------- */
@@ -251,6 +255,8 @@ static void run_flush(struct event_base *base, struct pe_flush *item) {
             bev->ops->send(bev);
         else if (is_due && pe_evbuffer_len(&bev->output) <= bev->write_low)
             pe_bev_run_write(bev, 0);
+        if (bev->is_finishing && pe_bev_writes(bev) && pe_evbuffer_len(&bev->output) == 0)
+            pe_bev_finish(bev);
     }
     pe_bev_drop(bev);
 }
@@ -284,10 +290,8 @@ static void input_changed(struct evbuffer *buf, size_t added, size_t removed) {
     update_mark(bev);
 }
 
-static void output_changed(struct evbuffer *buf, size_t added, size_t removed) {
-    struct bufferevent *bev = pe_container(buf, struct bufferevent, output);
-
-    (void)removed;
+/* `added` bytes are new in the output. */
+static void pass_on(struct bufferevent *bev, size_t added) {
     if (added == 0 || !pe_bev_can_send(bev))
         return;
     if (bev->ops->is_instant) {
@@ -296,6 +300,21 @@ static void output_changed(struct evbuffer *buf, size_t added, size_t removed) {
         pe_bev_drop(bev);
     } else if (bev->calling == 0) {
         pe_flush_add(bev->base, &bev->flush);
+    }
+}
+
+static void output_changed(struct evbuffer *buf, size_t added, size_t removed) {
+    struct bufferevent *bev = pe_container(buf, struct bufferevent, output);
+
+    if (removed != 0 && bev->is_finishing && pe_evbuffer_len(buf) == 0 && bev->base != NULL)
+        pe_flush_add(bev->base, &bev->flush);
+    if (bev->has_output_high) {
+        pe_bev_hold(bev);
+        pass_on(bev, added);
+        pe_bev_check_output_high(bev);
+        pe_bev_drop(bev);
+    } else {
+        pass_on(bev, added);
     }
 }
 
@@ -320,7 +339,7 @@ static int switch_on(struct bufferevent *bev, short what) {
     if (err == 0)
         err = pe_bev_update_timers(bev);
     if (err == 0 && (on & EV_WRITE) && pe_bev_writes(bev) &&
-        (pe_bev_can_send(bev) || bev->write_due))
+        (pe_bev_can_send(bev) || bev->write_due || bev->is_finishing))
         pe_flush_add(bev->base, &bev->flush);
     return err;
 }

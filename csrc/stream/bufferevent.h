@@ -65,6 +65,7 @@ enum pe_bev_ctl {
     PE_BEV_REPLACE_FD,   /* arg->fd; the old one is closed */
     PE_BEV_GET_UNDER,    /* arg->bev */
     PE_BEV_SET_PRIORITY, /* arg->pri, a valid one */
+    PE_BEV_SHUT_WRITE,   /* the peer is to read an end of file now */
     PE_BEV_IS_IDLE       /* 0, or -EBUSY when its base cannot change now */
 };
 
@@ -128,6 +129,11 @@ struct bufferevent {
     bool is_connecting : 1;
     bool is_stuffed : 1; /* below takes no more: waits for EV_WRITE */
     bool write_due : 1;  /* the write callback is owed one call by enable */
+    bool is_at_end : 1;    /* a socket has read its last byte, or failed to */
+    bool is_finishing : 1; /* shutdown_write: after the output ... */
+    bool is_finished : 1;  /* ... and done */
+    bool is_leaving : 1;   /* close_after_flush has it: see farewell.c */
+    bool has_output_high : 1;
     struct evbuffer input, output;
 };
 
@@ -177,12 +183,28 @@ size_t pe_bev_write_max(const struct bufferevent *bev);
 /* Tell `err`, a negative errno, at the end of the turn: design note 4. */
 void pe_bev_fail(struct bufferevent *bev, int err);
 
+/* --- farewell.c ------------------------------------------------------------ */
+
+/* The output of one that `is_finishing` is written. The caller holds a reference. */
+void pe_bev_finish(struct bufferevent *bev);
+
+/* End what bufferevent_close_after_flush has begun; the bufferevent stays. */
+void pe_bev_stay(struct bufferevent *bev);
+
+/* As bufferevent_close_after_flush, within `limit_ns`; when all is said, or nothing
+ * can be any more, `done` (NULL: bufferevent_free) is called to free it. */
+int pe_bev_close_after_flush(struct bufferevent *bev, int64_t limit_ns,
+                             void (*done)(struct bufferevent *bev, void *arg), void *arg);
+
 extern const struct pe_bev_ops pe_bev_socket_ops;
 
 /* --- for the Python layer ------------------------------------------------- */
 
 /* The errno of the last BEV_EVENT_ERROR that the event callback was told; 0. */
 int pe_bufferevent_error(const struct bufferevent *bev);
+
+/* The name that connect_hostname was given last; NULL once it is connected. */
+const char *pe_bufferevent_host(const struct bufferevent *bev);
 
 /* Whether bufferevent_socket_connect is under way. */
 bool pe_bufferevent_connecting(const struct bufferevent *bev);

@@ -140,6 +140,7 @@ static bool is_connections_error(int err) {
 
 /* Accept one connection and hand it on. 0 or a negative errno. */
 static int accept_one(struct evconnlistener *lev) {
+    struct pe_perbase *pb = pe_perbase_of(lev->base); /* there is one, made with `lev` */
     struct sockaddr_storage peer;
     socklen_t len = sizeof(peer);
     int fd;
@@ -154,7 +155,11 @@ static int accept_one(struct evconnlistener *lev) {
     lev->rest_ns = 0;
     if (len > sizeof(peer))
         len = sizeof(peer);
+    pb->accepted_fd = fd;
+    pb->accepted_addr = (struct sockaddr *)&peer;
+    pb->accepted_len = len;
     lev->cb(lev, fd, (struct sockaddr *)&peer, (int)len, lev->arg);
+    pb->accepted_addr = NULL;
     return 0;
 }
 

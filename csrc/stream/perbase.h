@@ -8,6 +8,8 @@
 #ifndef PE_STREAM_PERBASE_H
 #define PE_STREAM_PERBASE_H
 
+#include <sys/socket.h>
+
 #include <stdbool.h>
 
 #include "base/list.h"
@@ -22,6 +24,11 @@ struct pe_perbase {
     struct pe_link deferrals;    /* of buffers whose callbacks the loop runs */
     struct pe_link groups;       /* struct bufferevent_rate_limit_group.of_base */
     bool is_closing;
+
+    /* While a listener's callback runs: what it got. */
+    int accepted_fd;
+    const struct sockaddr *accepted_addr; /* NULL: nothing */
+    socklen_t accepted_len;
 };
 
 /* That of `base`; NULL when memory is out. */

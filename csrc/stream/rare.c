@@ -33,8 +33,10 @@ void pe_bev_rare_stop(struct bufferevent *bev) {
 }
 
 void pe_bev_rare_free(struct bufferevent *bev) {
-    if (bev->rare != NULL)
+    if (bev->rare != NULL) {
         pe_rate_free(bev->rare->rate);
+        pe_free(PE_MEM_STREAM, bev->rare->path);
+    }
     pe_free(PE_MEM_STREAM, bev->rare);
     bev->rare = NULL;
 }
@@ -87,6 +89,8 @@ void pe_bev_did_read(struct bufferevent *bev, size_t n) {
         bev->rare->read.last_ns = pe_clock_now();
     if (bev->rare->rate != NULL)
         pe_rate_took(bev->rare->rate, PE_RATE_READ, n);
+    if (bev->rare->counts)
+        bev->rare->stats.bytes_read += n;
 }
 
 void pe_bev_did_write(struct bufferevent *bev, size_t n) {
@@ -96,6 +100,8 @@ void pe_bev_did_write(struct bufferevent *bev, size_t n) {
         bev->rare->write.last_ns = pe_clock_now();
     if (bev->rare->rate != NULL)
         pe_rate_took(bev->rare->rate, PE_RATE_WRITE, n);
+    if (bev->rare->counts)
+        bev->rare->stats.bytes_written += n;
 }
 
 static void expire(struct bufferevent *bev, short what) {
@@ -157,4 +163,54 @@ int bufferevent_set_timeouts(struct bufferevent *bev, const struct timeval *time
     rare->write.limit_ns = write_ns;
     err = pe_bev_update_timers(bev);
     return err < 0 ? pe_fail(err) : 0;
+}
+
+/* --- statistics ------------------------------------------------------------ */
+
+int bufferevent_get_stats(struct bufferevent *bev, struct bufferevent_stats *stats) {
+    struct pe_bev_rare *rare = pe_bev_rare(bev);
+
+    if (rare == NULL)
+        return pe_fail(-ENOMEM);
+    rare->counts = true;
+    *stats = rare->stats;
+    return 0;
+}
+
+/* --- when the output is too much --------------------------------------------- */
+
+int bufferevent_set_output_high(struct bufferevent *bev, size_t mark, bufferevent_data_cb cb,
+                                void *cbarg) {
+    struct pe_bev_rare *rare;
+
+    bev->has_output_high = false;
+    if (cb == NULL || mark == 0)
+        return 0;
+    if (bev->is_detached)
+        return pe_fail(-EINVAL);
+    rare = pe_bev_rare(bev);
+    if (rare == NULL)
+        return pe_fail(-ENOMEM);
+    rare->high = mark;
+    rare->high_cb = cb;
+    rare->high_arg = cbarg;
+    rare->is_over_high = false;
+    bev->has_output_high = true;
+    return 0;
+}
+
+void pe_bev_check_output_high(struct bufferevent *bev) {
+    struct pe_bev_rare *rare = bev->rare;
+    size_t len = pe_evbuffer_len(&bev->output);
+
+    if (len <= bev->write_low) {
+        rare->is_over_high = false;
+        return;
+    }
+    if (rare->is_over_high || len <= rare->high)
+        return;
+    rare->is_over_high = true;
+    pe_bev_hold(bev);
+    rare->high_cb(bev, rare->high_arg);
+    pe_bev_drop(bev);
 }

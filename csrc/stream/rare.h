@@ -13,7 +13,11 @@
 #ifndef PE_STREAM_RARE_H
 #define PE_STREAM_RARE_H
 
+#include <sys/un.h>
+
 #include "stream/bufferevent.h"
+
+struct pe_hunt;
 
 struct pe_rate;
 
@@ -27,6 +31,18 @@ struct pe_bev_rare {
     struct bufferevent *bev;
     struct pe_bev_timeout read, write;
     size_t max_read, max_write; /* 0: not set */
+
+    struct pe_hunt *hunt;     /* connect.c; NULL: none */
+    struct sockaddr_un *path; /* peer.c: of a Unix socket; NULL: none */
+    socklen_t path_len;
+
+    bufferevent_data_cb high_cb; /* bufferevent_set_output_high */
+    void *high_arg;
+    size_t high;
+    bool is_over_high; /* it has been told so */
+
+    bool counts; /* somebody has asked for the statistics */
+    struct bufferevent_stats stats;
     struct pe_rate *rate;       /* NULL: no limit, own or a group's */
 };
 
@@ -40,6 +56,19 @@ int pe_bev_update_timers(struct bufferevent *bev);
 /* Which of the directions in bev->expired, which is cleared, have made no progress
  * for too long and wait still. The timers of the others are set again. */
 short pe_bev_take_expired(struct bufferevent *bev);
+
+/* Another system call that reads, or writes. */
+static inline void pe_bev_count_call(struct bufferevent *bev, short what) {
+    if (bev->rare == NULL || !bev->rare->counts)
+        return;
+    if (what == EV_READ)
+        bev->rare->stats.reads++;
+    else
+        bev->rare->stats.writes++;
+}
+
+/* The output has changed in a bufferevent that `has_output_high`. May call out. */
+void pe_bev_check_output_high(struct bufferevent *bev);
 
 /* The bufferevent is detached, or freed: for both the pointer may be NULL. */
 void pe_bev_rare_stop(struct bufferevent *bev);

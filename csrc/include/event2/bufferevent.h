@@ -20,6 +20,7 @@
 #define EVENT2_BUFFEREVENT_H_INCLUDED_
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -31,6 +32,7 @@ extern "C" {
 
 struct bufferevent;
 struct evbuffer;
+struct evdns_base;
 struct event_base;
 
 /* What the event callback is told. */
@@ -71,6 +73,26 @@ struct bufferevent *bufferevent_socket_new(struct event_base *base, evutil_socke
 int bufferevent_socket_connect(struct bufferevent *bev, const struct sockaddr *addr,
                                int socklen);
 
+/* The same by name. All addresses that the name has are tried, a new one every
+ * 250 ms or when one has failed, IPv6 and IPv4 in turn, until one is connected
+ * (RFC 8305); a bufferevent that has a descriptor is connected to the first of its
+ * family. `family` is AF_UNSPEC, AF_INET or AF_INET6, `port` 1 to 65535;
+ * `evdns_base` may be NULL: names are then looked up by getaddrinfo(3) in threads.
+ * BEV_EVENT_ERROR comes with bufferevent_socket_get_dns_error when the name is not
+ * found, else with the errno of the last address. -1 and no callback when nothing
+ * was begun. bufferevent_free, setfd and replacefd end it at once. */
+int bufferevent_socket_connect_hostname(struct bufferevent *bev, struct evdns_base *evdns_base,
+                                        int family, const char *hostname, int port);
+
+/* Of `hints` (NULL: none) the family and the flags count. */
+int bufferevent_socket_connect_hostname_hints(struct bufferevent *bev,
+                                              struct evdns_base *evdns_base,
+                                              const struct evutil_addrinfo *hints,
+                                              const char *hostname, int port);
+
+/* The EVUTIL_EAI_ code of the last lookup; 0 when it has found something. */
+int bufferevent_socket_get_dns_error(struct bufferevent *bev);
+
 /* Give up the caller's reference: no callback will run any more, the descriptor is
  * closed now if BEV_OPT_CLOSE_ON_FREE says so, and output that is not written is
  * lost. The memory goes when no callback of it runs any longer. */
@@ -81,6 +103,22 @@ void bufferevent_free(struct bufferevent *bev);
  * 1 when it was the last one, and then does what bufferevent_free does. */
 void bufferevent_incref(struct bufferevent *bev);
 int bufferevent_decref(struct bufferevent *bev);
+
+/* The same after all output is written. Nothing is called any more and nothing can
+ * be added. When the output has gone the peer gets an end of file; what it still
+ * sends is read and dropped, until it ends too: closing over unread input would make
+ * TCP take back what the peer has not read yet. Over a broken connection, or when
+ * `timeout` (NULL: 60 seconds, all in all) has passed, it is freed as it is. Marks
+ * and timeouts are reset. The pointer is not to be used afterwards, except that
+ * bufferevent_free ends it early, and bufferevent_setcb takes it back: then it is the
+ * caller's as before. -1 and nothing has changed: ENOMEM, or EINVAL when it is freed.
+ * Not in libevent. */
+int bufferevent_close_after_flush(struct bufferevent *bev, const struct timeval *timeout);
+
+/* Give the peer an end of file after all output is written; reading goes on, and
+ * nothing can be added to the output any more. A pipe has one direction only, and
+ * is closed instead. -1, EINVAL: it is freed. Not in libevent. */
+int bufferevent_shutdown_write(struct bufferevent *bev);
 
 /* There is no lock: these do nothing. */
 void bufferevent_lock(struct bufferevent *bev);
@@ -103,6 +141,12 @@ int bufferevent_replacefd(struct bufferevent *bev, evutil_socket_t fd);
 
 /* The descriptor, or -1. */
 evutil_socket_t bufferevent_getfd(struct bufferevent *bev);
+
+/* The address of the peer, as getpeername(2) gives it and for as long as the
+ * bufferevent has the connection: also after it has broken, or was never made, where
+ * the kernel knows no more. Of a filter, the peer of what is beneath. -1: ENOTCONN when there
+ * is none, ENOTSOCK for what has no address. Not in libevent. */
+int bufferevent_socket_get_peer(struct bufferevent *bev, struct sockaddr *addr, socklen_t *len);
 
 /* The bufferevent beneath a filter; NULL for others. */
 struct bufferevent *bufferevent_get_underlying(struct bufferevent *bev);
@@ -166,6 +210,22 @@ void bufferevent_setwatermark(struct bufferevent *bev, short events, size_t lowm
 /* The marks of one direction, EV_READ or EV_WRITE; -1 for anything else. */
 int bufferevent_getwatermark(struct bufferevent *bev, short events, size_t *lowmark,
                              size_t *highmark);
+
+/* Call `cb` with `cbarg` when the output has grown beyond `mark` bytes, from inside
+ * the call that has added them: whoever produces is to pause. Once; again only after
+ * the output was at the low write mark or below, which is when the write callback says
+ * to go on. NULL or 0: no longer. -1: ENOMEM. Not in libevent. */
+int bufferevent_set_output_high(struct bufferevent *bev, size_t mark, bufferevent_data_cb cb,
+                                void *cbarg);
+
+struct bufferevent_stats {
+    uint64_t bytes_read, bytes_written;
+    uint64_t reads, writes; /* system calls */
+};
+
+/* What it has done since this was first called for it; before, nothing is counted.
+ * -1: ENOMEM. Not in libevent. */
+int bufferevent_get_stats(struct bufferevent *bev, struct bufferevent_stats *stats);
 
 enum bufferevent_flush_mode {
     BEV_NORMAL = 0,  /* as usual */

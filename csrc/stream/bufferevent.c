@@ -104,10 +104,12 @@ int bufferevent_decref(struct bufferevent *bev) {
 void pe_bev_orphan(struct pe_link *of_base) {
     struct bufferevent *bev = pe_container(of_base, struct bufferevent, of_base);
 
+    pe_bev_hold(bev);
+    if (bev->is_leaving)
+        bufferevent_free(bev); /* nobody else will; its tasks must leave the base first */
     bev->base = NULL;
     bev->enabled = 0;
-    if (bev->is_leaving)
-        bufferevent_free(bev); /* nobody else will */
+    pe_bev_drop(bev);
 }
 
 /* --- calling out ---------------------------------------------------------- */

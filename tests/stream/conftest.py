@@ -2,6 +2,9 @@
 
 import gc
 import socket
+import subprocess
+import sys
+import textwrap
 
 import pytest
 
@@ -123,3 +126,16 @@ def waiting():
             return b""
 
     return look
+
+
+@pytest.fixture
+def run_python():
+    """Runs code in a Python of its own, which must end well and say nothing on stderr."""
+
+    def run(code, *args, options=("-X", "dev", "-W", "error")):
+        command = [sys.executable, *options, "-c", textwrap.dedent(code), *map(str, args)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+        assert (done.returncode, done.stderr) == (0, ""), f"{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    return run

@@ -18,7 +18,15 @@ from setuptools import Extension, setup
 from setuptools.command.build_clib import build_clib
 from setuptools.command.build_ext import build_ext
 
-MODULES = ["_core", "_loop", "_watch", "_buffer", "_stream", "_datagram", "_log"]  # the rest of them: see _boot.py
+MODULES = [
+    "_core",
+    "_loop",
+    "_watch",
+    "_buffer",
+    "_stream",
+    "_datagram",
+    "_log",
+]  # the rest of them: see _boot.py
 CORE = sorted(glob("csrc/**/*.c", recursive=True))
 HEADERS = sorted(glob("csrc/**/*.h", recursive=True))
 INCLUDE = ["csrc", "csrc/include"]
@@ -37,9 +45,10 @@ if env("PYEVENT_DEBUG"):
 if env("PYEVENT_SAN"):
     common_flags += [f"-fsanitize={env('PYEVENT_SAN')}", "-fno-sanitize-recover=all"]
     common_flags += ["-fno-omit-frame-pointer", "-g"]
+    common_flags += [f'-DPYEVENT_SANITIZERS="{env("PYEVENT_SAN")}"']
     link_flags += [f"-fsanitize={env('PYEVENT_SAN')}"]
 if env("PYEVENT_COVERAGE"):
-    common_flags += ["-O0", "--coverage"]
+    common_flags += ["-O0", "--coverage", "-DPYEVENT_COVERAGE"]
     link_flags += ["--coverage"]
 
 # The strict warnings are for our C. What Cython writes is not ours to correct.

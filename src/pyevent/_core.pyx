@@ -32,6 +32,40 @@ cdef extern from "Python.h":
 
 cdef extern from *:
     """
+    #if defined(__clang__)
+    #define BUILD_COMPILER __VERSION__ /* says so itself */
+    #elif defined(__GNUC__)
+    #define BUILD_COMPILER "GCC " __VERSION__
+    #else
+    #define BUILD_COMPILER "an unknown compiler"
+    #endif
+    #ifdef __OPTIMIZE__
+    #define BUILD_OPTIMISED 1
+    #else
+    #define BUILD_OPTIMISED 0
+    #endif
+    #ifdef NDEBUG
+    #define BUILD_ASSERTIONS 0
+    #else
+    #define BUILD_ASSERTIONS 1
+    #endif
+    #ifdef PYEVENT_COVERAGE
+    #define BUILD_COVERAGE 1
+    #else
+    #define BUILD_COVERAGE 0
+    #endif
+    #ifndef PYEVENT_SANITIZERS
+    #define PYEVENT_SANITIZERS ""
+    #endif
+    """
+    const char *BUILD_COMPILER
+    const unsigned int BUILD_CYTHON "CYTHON_HEX_VERSION"
+    const char *BUILD_SANITIZERS "PYEVENT_SANITIZERS"
+    const bint BUILD_OPTIMISED, BUILD_ASSERTIONS, BUILD_COVERAGE
+
+
+cdef extern from *:
+    """
     #include <arpa/inet.h>
     #include <net/if.h>
     #include <netinet/in.h>
@@ -221,6 +255,20 @@ def live_allocations():
     return {
         pe_mem_kind_name(<pe_mem_kind>kind).decode(): pe_mem_live(<pe_mem_kind>kind)
         for kind in range(PE_MEM_KINDS)
+    }
+
+
+def build_info():
+    """How the extension was compiled: ``compiler``, ``cython``, ``modes``, ``sanitizers``."""
+    return {
+        "compiler": BUILD_COMPILER.decode(),
+        "cython": f"{BUILD_CYTHON >> 24}.{BUILD_CYTHON >> 16 & 0xff}.{BUILD_CYTHON >> 8 & 0xff}",
+        "modes": [
+            "optimised" if BUILD_OPTIMISED else "not optimised",
+            "with assertions" if BUILD_ASSERTIONS else "without assertions",
+            "counting lines" if BUILD_COVERAGE else "not counting lines",
+        ],
+        "sanitizers": BUILD_SANITIZERS.decode(),
     }
 
 

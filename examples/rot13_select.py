@@ -67,7 +67,8 @@ class Server:
 
     def run(self) -> None:
         while True:
-            reads = [self.wake, self.listener, *(c for c in self.clients if c.wants_to_read())]
+            reads: list[socket.socket | Client] = [self.wake, self.listener]
+            reads += [client for client in self.clients if client.wants_to_read()]
             writes = [client for client in self.clients if client.output]
             readable, writable, _ = select.select(reads, writes, [])
             if self.wake in readable:

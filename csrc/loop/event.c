@@ -269,6 +269,8 @@ static void rearm(struct event_base *base, struct event *ev) {
      * and memory is out does the timeout lapse. */
     if (pe_timer_set(base, &ev->timer, due) == 0)
         ev->io.task.state |= EVLIST_TIMEOUT;
+    else
+        pe_log_error("event %p: out of memory, its timeout has lapsed", (void *)ev);
 }
 
 /* One call for each signal caught, until the event is deleted: that, and only

@@ -46,6 +46,7 @@ struct event_base {
     int fds_in_use; /* known to the backend, or with watchers */
     int io_count;   /* watchers with an interest, internal ones left out */
     bool needs_rebuild; /* a stale registration cannot be removed */
+    uint64_t stale, stale_before; /* one such of this wait, and of the last; 0: none */
 
     struct pe_heap timers;
 

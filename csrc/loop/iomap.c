@@ -299,14 +299,23 @@ void pe_iomap_apply(struct event_base *base) {
     }
 }
 
-/* A result that nobody can have asked for: out with it, or it comes for ever. */
-static void drop_stale(struct event_base *base, int fd, bool number_is_reused) {
+/* A result that nobody can have asked for: out with it, or it comes for ever. Where
+ * the kernel cannot be told to drop it, a new set is made when it comes a second
+ * time: the first may only be left over from before a change that another thread
+ * made during the wait. */
+static void drop_stale(struct event_base *base, const struct pe_ready *ready,
+                       bool number_is_reused) {
     const struct pe_backend_ops *ops = base->backend.ops;
+    uint64_t which = ((uint64_t)ready->gen << 32) | (uint32_t)ready->fd;
 
     if (ops->purge == NULL)
         return;
-    if (number_is_reused || ops->purge(&base->backend, fd) < 0)
+    if (!number_is_reused && ops->purge(&base->backend, ready->fd) == 0)
+        return;
+    if (which == base->stale_before)
         base->needs_rebuild = true;
+    if (base->stale == 0)
+        base->stale = which;
 }
 
 void pe_iomap_deliver(struct event_base *base, const struct pe_ready *ready) {
@@ -314,7 +323,7 @@ void pe_iomap_deliver(struct event_base *base, const struct pe_ready *ready) {
     struct pe_link *at;
 
     if (slot == NULL || slot->known == 0 || slot->gen != ready->gen) {
-        drop_stale(base, ready->fd, slot != NULL && slot->known != 0);
+        drop_stale(base, ready, slot != NULL && slot->known != 0);
         return;
     }
     if (first_of(slot) == NULL)

@@ -93,6 +93,8 @@ static void harvest(struct event_base *base) {
 
     if (base->was_forked)
         return; /* forked in a hook: the child has nothing to harvest */
+    base->stale_before = base->stale;
+    base->stale = 0;
     do {
         n = base->backend.ops->harvest(&base->backend, ready, HARVEST);
         for (int i = 0; i < n; i++)

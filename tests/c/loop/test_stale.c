@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "each.h"
+#include "loop/internal.h"
 
 #define FEW_TURNS 6
 
@@ -245,4 +246,51 @@ TEST_EACH(many_held_files_are_got_rid_of_together) {
     close_holder(pid);
     for (int i = 0; i < HELD; i++)
         close(p[i][1]);
+}
+
+/* --- results of before a change ------------------------------------------------- */
+
+/* What another thread may do while the loop waits: put another file under a
+ * number for which the kernel has a result ready already. */
+struct swap {
+    struct event_base *base;
+    struct event *old, *ev;
+    struct seen old_seen, seen;
+    int p[2], q[2];
+    bool is_done;
+};
+
+static void swap_files(void *arg) {
+    struct swap *swap = arg;
+
+    if (swap->is_done)
+        return;
+    swap->is_done = true;
+    event_free(swap->old);
+    close_pair(swap->p);
+    open_pair(swap->q); /* the lowest free numbers: the same two */
+    CHECK_EQ(swap->q[0], swap->p[0]);
+    swap->ev = added(swap->base, swap->q[0], &swap->seen);
+}
+
+TEST_EACH(a_result_from_before_a_change_costs_no_new_set) {
+    struct swap swap = {.base = base_on(backend)};
+    void *state = swap.base->backend.state;
+
+    open_pair(swap.p);
+    swap.old = added(swap.base, swap.p[0], &swap.old_seen);
+    send_byte(swap.p[1]);
+    event_base_set_wait_hooks(swap.base, no_hook, swap_files, &swap);
+    CHECK_EQ(event_base_loopexit(swap.base, MS(50)), 0);
+    CHECK_EQ(event_base_dispatch(swap.base), 0);
+    CHECK(swap.is_done);
+    CHECK_EQ(swap.old_seen.calls, 0);
+    CHECK_EQ(swap.seen.calls, 0);
+    CHECK(swap.base->backend.state == state);
+    send_byte(swap.q[1]);
+    turn_once(swap.base);
+    CHECK_EQ(swap.seen.calls, 1);
+    event_free(swap.ev);
+    event_base_free(swap.base);
+    close_pair(swap.q);
 }

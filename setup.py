@@ -24,6 +24,7 @@ MODULES = [
     "_watch",
     "_buffer",
     "_stream",
+    "_listener",
     "_datagram",
     "_log",
 ]  # the rest of them: see _boot.py

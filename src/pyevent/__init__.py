@@ -11,8 +11,9 @@ from pyevent import _boot  # noqa: F401  first: it makes the compiled modules im
 from pyevent._buffer import Buffer
 from pyevent._core import get_version, live_allocations
 from pyevent._datagram import Datagram
+from pyevent._listener import Listener
 from pyevent._loop import Event, EventBase, EventConfig, backends, get_supported_methods
-from pyevent._stream import BufferEvent, Listener
+from pyevent._stream import BufferEvent
 from pyevent._watch import CheckWatcher, PrepareWatcher
 from pyevent.constants import *  # noqa: F403
 from pyevent.constants import __all__ as _constants

@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
 
 PACKAGE = "pyevent"
-MODULES = ("_loop", "_watch", "_buffer", "_stream", "_datagram", "_log")  # beside _core, which is an ordinary file
+MODULES = ("_loop", "_watch", "_buffer", "_stream", "_listener", "_datagram", "_log")  # beside _core, which is an ordinary file
 
 
 class SharedObjectFinder:

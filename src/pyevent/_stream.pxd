@@ -1,9 +1,9 @@
-# Buffered connections and listeners.
+# Buffered connections, and what listeners share with them.
 
 from cpython.object cimport PyObject
 
 from pyevent._loop cimport Attached
-from pyevent.c.stream cimport bufferevent, evconnlistener
+from pyevent.c.stream cimport bufferevent
 
 
 cdef class BufferEvent(Attached):
@@ -17,9 +17,12 @@ cdef class BufferEvent(Attached):
     cdef PyObject *output_view
 
 
-cdef class Listener(Attached):
-    cdef evconnlistener *lev       # NULL: closed
-    cdef object callback
-    cdef object errorcb
-    cdef object user_arg
-    cdef object file               # an object that owns the fd; None: nobody
+cdef int bev_kind
+cdef bint bev_stands_on(Attached one, int fd) noexcept
+
+cdef bint call(Attached self, object callback, PyObject **args, size_t n, str message) noexcept
+cdef int fd_to_serve(object file, bint closes) except -2
+cdef int unblock_file(object file, int fd) except -1
+cdef object give_up(object file, int fd, bint closes)
+cdef bint overrides(object self, type base, str name)
+cdef object checked_callback(object callback, str what)

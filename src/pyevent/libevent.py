@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 from pyevent._buffer import Buffer
 from pyevent._core import get_version
+from pyevent._listener import Listener
 from pyevent._log import enable_debug_logging, enable_debug_mode, global_shutdown, set_log_callback
 from pyevent._loop import Event, EventBase, EventConfig, get_supported_methods
-from pyevent._stream import BufferEvent, Listener
+from pyevent._stream import BufferEvent
 from pyevent._watch import CheckWatcher, PrepareWatcher, Watcher, prepare_get_timeout
 from pyevent.constants import LIBEVENT_VERSION_NUMBER
 

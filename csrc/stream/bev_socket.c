@@ -244,6 +244,8 @@ static void release(struct bev_socket *s) {
     struct bufferevent *bev = &s->bev;
     int fd = s->io.task.fd;
 
+    if (bev->base == NULL)
+        pe_list_remove(&s->io.task.link); /* it is about to go */
     if (bev->base == NULL || fd < 0)
         return;
     (void)pe_io_set(bev->base, &s->io, 0);

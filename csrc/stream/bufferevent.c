@@ -60,8 +60,11 @@ static void detach(struct bufferevent *bev) {
     bev->ops->detach(bev);
     if (bev->rare != NULL)
         pe_rate_stop(bev->rare->rate);
-    if (bev->base == NULL)
+    if (bev->base == NULL) {
+        pe_list_remove(&bev->task.link); /* the base is about to go */
+        pe_list_remove(&bev->flush.link);
         return;
+    }
     pe_bev_rare_stop(bev);
     pe_task_cancel(bev->base, &bev->task);
     pe_flush_cancel(bev->base, &bev->flush);

@@ -94,6 +94,8 @@ void pe_bev_stay(struct bufferevent *bev) {
     if (bev->base != NULL) {
         pe_timer_cancel(bev->base, &f->limit);
         pe_task_cancel(bev->base, &f->leave);
+    } else {
+        pe_list_remove(&f->leave.link); /* the base is about to go */
     }
     pe_free(PE_MEM_STREAM, f);
     if (bev->is_finished)

@@ -17,7 +17,6 @@ static void orphan_all(struct pe_link *list, void (*orphan)(struct pe_link *)) {
 static void destroy(void *value) {
     struct pe_perbase *pb = value;
 
-    pb->is_closing = true;
     orphan_all(&pb->bufferevents, pe_bev_orphan);
     orphan_all(&pb->listeners, pe_listener_orphan);
     orphan_all(&pb->deferrals, pe_deferral_orphan);

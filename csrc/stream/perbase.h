@@ -10,8 +10,6 @@
 
 #include <sys/socket.h>
 
-#include <stdbool.h>
-
 #include "base/list.h"
 
 struct event_base;
@@ -23,7 +21,6 @@ struct pe_perbase {
     struct pe_link listeners;    /* struct evconnlistener.of_base */
     struct pe_link deferrals;    /* of buffers whose callbacks the loop runs */
     struct pe_link groups;       /* struct bufferevent_rate_limit_group.of_base */
-    bool is_closing;
 
     /* While a listener's callback runs: what it got. */
     int accepted_fd;

@@ -157,7 +157,7 @@ def child():
         base.loop(EVLOOP_ONCE)
     assert sorted(map(str, seen)) == ["b'y'", "own", "signal"], seen
     thread = threading.Timer(0.02, base.loopbreak)
-    thread.start()
+    base.once(-1, EV_TIMEOUT, lambda *_: thread.start())
     base.dispatch()
     thread.join()
     base.close()

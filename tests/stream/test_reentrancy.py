@@ -1,0 +1,424 @@
+"""Every public function of a connection, called from every kind of callback.
+
+Nothing may crash, hang or leak, whatever the function does to the connection whose
+callback runs, or to another one that is ready in the same turn. It may refuse.
+"""
+
+import contextlib
+import socket
+import weakref
+
+import pytest
+
+import pyevent
+from pyevent import (
+    BEV_EVENT_CONNECTED,
+    BEV_EVENT_EOF,
+    BEV_EVENT_ERROR,
+    BEV_EVENT_TIMEOUT,
+    BEV_OPT_CLOSE_ON_FREE,
+    BEV_OPT_DEFER_CALLBACKS,
+    BEV_TRIG_DEFER_CALLBACKS,
+    BEV_TRIG_IGNORE_WATERMARKS,
+    EV_PERSIST,
+    EV_READ,
+    EV_TIMEOUT,
+    EV_WRITE,
+    EVLOOP_NONBLOCK,
+    Buffer,
+    BufferEvent,
+    Event,
+    EventBase,
+    Listener,
+)
+
+REFUSALS = (OSError, RuntimeError, ValueError, BufferError)
+ALL = EV_READ | EV_WRITE
+
+
+class Scene:
+    """Two connections that are ready at once; what happens to them is up to the tests."""
+
+    def __init__(self, base, options=0):
+        self.base = base
+        self.sockets = []
+        self.pairs = [self.pair(options), self.pair()]
+        self.bev, self.other = (bev for bev, _ in self.pairs)
+        self.peer, self.other_peer = (peer for _, peer in self.pairs)
+        self.buffer = Buffer(b"some text\nand more")
+        self.listener = Listener(base, ("127.0.0.1", 0), self.accept)
+        self.other.setcb(lambda bev, arg: bev.write(bev.read(100)), None, lambda *args: None)
+        self.other.enable(EV_READ)
+        self.other_peer.send(b"for the other")
+
+    def socket(self):
+        near, far = socket.socketpair()
+        far.setblocking(False)
+        self.sockets.append(far)
+        return near, far
+
+    def pair(self, options=0):
+        near, far = self.socket()
+        return BufferEvent(self.base, near, BEV_OPT_CLOSE_ON_FREE | options), far
+
+    def fd(self):
+        near, _ = self.socket()
+        return near
+
+    def accept(self, listener, fd, address, arg):
+        socket.socket(fileno=fd).close()
+
+    def close(self):
+        for one in (self.bev, self.other, self.listener, self.buffer):
+            one.close()
+        for sock in self.sockets:
+            sock.close()
+
+
+def again(bev):
+    """Other callbacks of it, which do everything that callbacks do."""
+    bev.setcb(
+        lambda bev, arg: bev.write(bev.read(10)),
+        lambda bev, arg: bev.disable(EV_WRITE),
+        lambda bev, what, arg: bev.close(),
+        Scene,
+    )
+
+
+def marks(bev):
+    bev.setwatermark(EV_READ, 1, 2)
+    bev.setwatermark(EV_READ, 0, 1)
+    bev.setwatermark(ALL, 0, 0)
+
+
+# name -> what is done to a connection of the scene; the name before a space is the method's
+CONNECTION = {
+    "close": lambda bev, scene: bev.close(),
+    "free": lambda bev, scene: bev.free(),
+    "closed": lambda bev, scene: bev.closed,
+    "setcb": lambda bev, scene: bev.setcb(),
+    "setcb again": lambda bev, scene: again(bev),
+    "getcb": lambda bev, scene: bev.getcb(),
+    "get_input": lambda bev, scene: bev.get_input(),
+    "input": lambda bev, scene: len(bev.input),
+    "get_output": lambda bev, scene: bev.get_output(),
+    "output": lambda bev, scene: len(bev.output),
+    "get_base": lambda bev, scene: bev.get_base(),
+    "base": lambda bev, scene: bev.base,
+    "getfd": lambda bev, scene: bev.getfd(),
+    "fd": lambda bev, scene: bev.fd,
+    "fileno": lambda bev, scene: bev.fileno(),
+    "setfd": lambda bev, scene: scene.sockets.append(socket.socket(fileno=change(bev, -1))),
+    "setfd elsewhere": lambda bev, scene: scene.sockets.append(
+        socket.socket(fileno=change(bev, scene.fd()))
+    ),
+    "replacefd": lambda bev, scene: bev.replacefd(-1),
+    "replacefd elsewhere": lambda bev, scene: bev.replacefd(scene.fd()),
+    "error": lambda bev, scene: bev.error,
+    "write": lambda bev, scene: bev.write(b"written"),
+    "write a lot": lambda bev, scene: bev.write(b"w" * 1_000_000),
+    "write_buffer": lambda bev, scene: bev.write_buffer(scene.buffer),
+    "read": lambda bev, scene: bev.read(3),
+    "read_buffer": lambda bev, scene: bev.read_buffer(scene.buffer),
+    "connect": lambda bev, scene: bev.connect(scene.listener.address),
+    "connect to nobody": lambda bev, scene: (bev.replacefd(-1), bev.connect("/nobody")),
+    "socket_connect": lambda bev, scene: bev.socket_connect(None),
+    "enable": lambda bev, scene: bev.enable(ALL),
+    "disable": lambda bev, scene: bev.disable(ALL),
+    "disable reading": lambda bev, scene: bev.disable(EV_READ),
+    "disable and enable": lambda bev, scene: (bev.disable(ALL), bev.enable(ALL)),
+    "get_enabled": lambda bev, scene: bev.get_enabled(),
+    "enabled": lambda bev, scene: bev.enabled,
+    "set_timeouts": lambda bev, scene: bev.set_timeouts(0.001, 0.001),
+    "setwatermark": lambda bev, scene: marks(bev),
+    "getwatermark": lambda bev, scene: bev.getwatermark(EV_READ),
+    "flush": lambda bev, scene: bev.flush(ALL, 2),
+    "trigger": lambda bev, scene: bev.trigger(ALL),
+    "trigger later": lambda bev, scene: bev.trigger(
+        ALL, BEV_TRIG_DEFER_CALLBACKS | BEV_TRIG_IGNORE_WATERMARKS
+    ),
+    "trigger_event": lambda bev, scene: bev.trigger_event(BEV_EVENT_EOF),
+    "trigger_event later": lambda bev, scene: bev.trigger_event(
+        BEV_EVENT_TIMEOUT, BEV_TRIG_DEFER_CALLBACKS
+    ),
+    "priority_set": lambda bev, scene: bev.priority_set(0),
+    "get_priority": lambda bev, scene: bev.get_priority(),
+    "priority": lambda bev, scene: bev.priority,
+    "set_max_single_read": lambda bev, scene: bev.set_max_single_read(1),
+    "set_max_single_write": lambda bev, scene: bev.set_max_single_write(1),
+    "get_max_single_read": lambda bev, scene: bev.get_max_single_read(),
+    "get_max_single_write": lambda bev, scene: bev.get_max_single_write(),
+    "__init__": lambda bev, scene: bev.__init__(scene.base),
+    "__repr__": lambda bev, scene: repr(bev),
+    "__exit__": lambda bev, scene: bev.__exit__(),
+}
+
+LISTENER = {
+    "close": lambda lev, scene: lev.close(),
+    "free": lambda lev, scene: lev.free(),
+    "closed": lambda lev, scene: lev.closed,
+    "set_cb": lambda lev, scene: lev.set_cb(None),
+    "set_cb again": lambda lev, scene: lev.set_cb(scene.accept, scene),
+    "set_error_cb": lambda lev, scene: lev.set_error_cb(print),
+    "enable": lambda lev, scene: lev.enable(),
+    "disable": lambda lev, scene: lev.disable(),
+    "get_fd": lambda lev, scene: lev.get_fd(),
+    "fd": lambda lev, scene: lev.fd,
+    "fileno": lambda lev, scene: lev.fileno(),
+    "get_base": lambda lev, scene: lev.get_base(),
+    "base": lambda lev, scene: lev.base,
+    "address": lambda lev, scene: lev.address,
+    "new": lambda lev, scene: Listener.new(
+        scene.base, print, None, 2, 5, socket.create_server(("127.0.0.1", 0))
+    ).close(),
+    "new_bind": lambda lev, scene: Listener.new_bind(
+        scene.base, print, None, 2, 5, ("127.0.0.1", 0)
+    ).close(),
+    "__init__": lambda lev, scene: lev.__init__(scene.base, ("127.0.0.1", 0)),
+    "__repr__": lambda lev, scene: repr(lev),
+}
+
+BUFFER = {
+    "add": lambda buf, scene: buf.add(b"added"),
+    "add_buffer": lambda buf, scene: buf.add_buffer(scene.buffer),
+    "add_buffer from another": lambda buf, scene: buf.add_buffer(scene.other.input),
+    "add_buffer_reference": lambda buf, scene: buf.add_buffer_reference(scene.buffer),
+    "add_reference": lambda buf, scene: buf.add_reference(b"lent"),
+    "prepend": lambda buf, scene: buf.prepend(b"before"),
+    "prepend_buffer": lambda buf, scene: buf.prepend_buffer(scene.buffer),
+    "remove": lambda buf, scene: buf.remove(2),
+    "remove_buffer": lambda buf, scene: buf.remove_buffer(scene.buffer, 2),
+    "drain": lambda buf, scene: buf.drain(2),
+    "drain all": lambda buf, scene: buf.drain(len(buf)),
+    "readln": lambda buf, scene: buf.readln(),
+    "readlines": lambda buf, scene: buf.readlines(),
+    "copyout": lambda buf, scene: buf.copyout(5),
+    "expand": lambda buf, scene: buf.expand(10_000),
+    "pullup": lambda buf, scene: buf.pullup(),
+    "peek": lambda buf, scene: buf.peek(),
+    "reserve": lambda buf, scene: buf.commit(buf.reserve(10), 5),
+    "freeze": lambda buf, scene: (buf.freeze(True), buf.freeze(False)),
+    "unfreeze": lambda buf, scene: (buf.unfreeze(True), buf.unfreeze(False)),
+    "search": lambda buf, scene: buf.search(b"x"),
+    "read": lambda buf, scene: buf.read(scene.peer),
+    "write": lambda buf, scene: buf.write(scene.peer),
+    "close": lambda buf, scene: buf.close(),
+}
+
+BASE = {
+    "close": lambda base: base.close(),
+    "dispatch": lambda base: base.dispatch(),
+    "loop": lambda base: base.loop(EVLOOP_NONBLOCK),
+    "loopexit": lambda base: base.loopexit(),
+    "loopbreak": lambda base: base.loopbreak(),
+    "loopcontinue": lambda base: base.loopcontinue(),
+    "priority_init": lambda base: base.priority_init(2),
+    "reinit": lambda base: base.reinit(),
+}
+
+
+def change(bev, fd):
+    """Gives the old descriptor, which setfd leaves open."""
+    old = bev.fd
+    if old < 0:
+        raise ValueError("it has none")
+    bev.setfd(fd)
+    return old
+
+
+def deeds():
+    """Everything there is to do: (name, what to call with the scene)."""
+    for name, do in CONNECTION.items():
+        yield name, lambda scene, do=do: do(scene.bev, scene)
+        yield f"{name} of the other", lambda scene, do=do: do(scene.other, scene)
+    for name, do in LISTENER.items():
+        yield f"listener {name}", lambda scene, do=do: do(scene.listener, scene)
+    for name, do in BUFFER.items():
+        yield f"input {name}", lambda scene, do=do: do(scene.bev.input, scene)
+        yield f"output {name}", lambda scene, do=do: do(scene.bev.output, scene)
+    for name, do in BASE.items():
+        yield f"base {name}", lambda scene, do=do: do(scene.base)
+
+
+# --- every kind of callback: each is told what to call once ---------------------------------
+
+
+def in_read(scene, deed):
+    scene.bev.setcb(deed, None, lambda *args: None)
+    scene.bev.enable(EV_READ)
+    scene.peer.send(b"line one\nline two\n")
+
+
+def in_write(scene, deed):
+    scene.bev.setcb(None, deed, lambda *args: None)
+    scene.bev.enable(EV_READ)
+    scene.bev.write(b"x")
+
+
+def in_write_callback_of_enable(scene, deed):
+    scene.bev.setcb(None, deed)
+    scene.bev.enable(EV_WRITE)
+
+
+def in_end_of_file(scene, deed):
+    scene.bev.setcb(None, None, deed)
+    scene.bev.enable(EV_READ)
+    scene.peer.send(b"last\n")
+    scene.peer.shutdown(socket.SHUT_WR)
+
+
+def in_error(scene, deed):
+    scene.bev.setcb(None, None, deed)
+    scene.peer.close()
+    scene.bev.write(b"nobody gets this")
+
+
+def in_timeout(scene, deed):
+    scene.bev.setcb(None, None, deed)
+    scene.bev.set_timeouts(0.001)
+    scene.bev.enable(EV_READ)
+
+
+def in_connected(scene, deed):
+    scene.bev.replacefd(-1)
+    scene.bev.setcb(None, None, deed)
+    scene.bev.write(b"early")
+    scene.bev.connect(scene.listener.address)
+
+
+def in_refused(scene, deed):
+    scene.bev.replacefd(-1)
+    scene.bev.setcb(None, None, deed)
+    scene.bev.connect("/there/is/nobody")
+
+
+def in_trigger(scene, deed):
+    scene.bev.setcb(deed, deed, deed)
+    scene.base.once(-1, EV_TIMEOUT, lambda *args: scene.bev.trigger(ALL))
+
+
+def in_triggered_event(scene, deed):
+    scene.bev.setcb(deed, deed, deed)
+    scene.base.once(
+        -1, EV_TIMEOUT, lambda *args: scene.bev.trigger_event(BEV_EVENT_ERROR | BEV_EVENT_CONNECTED)
+    )
+
+
+def in_timer(scene, deed):
+    scene.bev.setcb(lambda *args: None)
+    scene.bev.enable(EV_READ)
+    scene.bev.write(b"output that waits")
+    scene.base.once(-1, EV_TIMEOUT, deed)
+
+
+def in_event_on_the_same_descriptor(scene, deed):
+    scene.bev.enable(EV_READ)
+    scene.peer.send(b"for both")
+    scene.base.once(scene.bev.fd, EV_READ, deed)
+
+
+def in_accept(scene, deed):
+    scene.listener.set_cb(lambda lev, fd, *args: (socket.socket(fileno=fd).close(), deed()))
+    scene.bev.enable(EV_READ)
+    client = socket.create_connection(scene.listener.address)
+    scene.sockets.append(client)
+
+
+def in_listener_error(scene, deed):
+    scene.listener.close()
+    deaf = socket.socket()  # which does not listen: accept fails
+    deaf.bind(("127.0.0.1", 0))
+    scene.listener = Listener(scene.base, deaf, print, backlog=0)
+    scene.listener.set_error_cb(deed)
+
+
+def in_exception_handler(scene, deed):
+    def fail(*args):
+        raise ZeroDivisionError
+
+    scene.base.exception_handler = deed
+    scene.bev.setcb(fail)
+    scene.bev.enable(EV_READ)
+    scene.peer.send(b"x")
+
+
+def in_prepare_watcher(scene, deed):
+    pyevent.PrepareWatcher(scene.base, deed)
+
+
+def in_check_watcher(scene, deed):
+    pyevent.CheckWatcher(scene.base, deed)
+
+
+def in_finalizer_of_the_argument(scene, deed):
+    class Thing:
+        def __del__(self):
+            deed()
+
+    scene.bev.setcb(lambda bev, arg: bev.setcb(), arg=Thing())
+    scene.bev.enable(EV_READ)
+    scene.peer.send(b"x")
+
+
+def in_finalizer_of_lent_output(scene, deed):
+    class Lent(bytearray):
+        def __del__(self):
+            deed()
+
+    scene.bev.setcb(None, lambda *args: None, lambda *args: None)
+    scene.bev.output.add_reference(Lent(b"goes when it is written"))
+    scene.bev.write(b"and more")
+
+
+def in_weak_reference_callback(scene, deed):
+    bev, _ = scene.pair()
+    bev.enable(EV_READ)
+    scene.weak = weakref.ref(bev, deed)
+    scene.base.once(-1, EV_TIMEOUT, lambda fd, what, held: held.clear(), [bev])
+
+
+KINDS = [value for name, value in list(globals().items()) if name.startswith("in_")]
+
+
+@pytest.fixture
+def lenient(backend):
+    """A base that only notes exceptions."""
+    with EventBase(backend=backend, exception_handler=lambda base, context: None) as base:
+        yield base
+
+
+@pytest.mark.parametrize("options", [0, BEV_OPT_DEFER_CALLBACKS], ids=["now", "deferred"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_anything_may_be_done_in_any_callback(lenient, kind, options):
+    names = []
+    for name, do in deeds():
+        scene = Scene(lenient, options)
+        done = []
+
+        def deed(*args, scene=scene, do=do, done=done):
+            if not done:  # once: some deeds call back
+                done.append(True)
+                with contextlib.suppress(*REFUSALS):
+                    do(scene)
+
+        kind(scene, deed)
+        with Event(lenient, -1, EV_PERSIST, lambda *args: None) as ticks:
+            ticks.add(0.001)
+            for _ in range(1000):
+                lenient.loop(pyevent.EVLOOP_ONCE)
+                if done:
+                    break
+        lenient.loop(EVLOOP_NONBLOCK)
+        if not done:
+            names.append(name)
+        lenient.exception_handler = lambda base, context: None
+        scene.close()
+    assert names == []
+
+
+@pytest.mark.parametrize(
+    ("cls", "table"), [(BufferEvent, CONNECTION), (Listener, LISTENER)], ids=["bev", "listener"]
+)
+def test_no_public_function_is_forgotten(cls, table):
+    public = {name for name in dir(cls) if not name.startswith(("_", "on_"))}
+    assert public - {name.split()[0] for name in table} == set()

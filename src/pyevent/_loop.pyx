@@ -1174,9 +1174,13 @@ cdef str flag_names(int what):
 
 cdef object event_of(const event *ev):
     """The Event that `ev` is part of; None: no Event's."""
+    cdef PyObject *op
     if ev == NULL or event_get_callback(ev) != event_called:
         return None
-    return <Event>event_get_callback_arg(ev)
+    op = <PyObject *>event_get_callback_arg(ev)
+    if Py_REFCNT(op) == 0:
+        return None  # in the middle of its deallocation, after its last callback
+    return <Event>op
 
 
 cdef int collect_event(const event_base *base, const event *ev, void *arg) noexcept:

@@ -245,6 +245,20 @@ def test_finalizer_of_an_argument_may_close_the_base(backend):
     assert base.closed
 
 
+def test_finalizer_of_an_argument_does_not_see_the_event_that_dies(base):
+    """Its callback was the last that ran."""
+    seen = []
+
+    class Asker:
+        def __del__(self):
+            seen.append(base.get_running_event())
+            seen.append(base.get_events())
+
+    Event(base, -1, 0, lambda *_: None, Asker()).active()
+    base.dispatch()
+    assert seen == [None, []]
+
+
 def test_weakref_callback_may_close_the_base(backend):
     class Sub(Event):
         pass

@@ -12,7 +12,14 @@ from pyevent._buffer import Buffer
 from pyevent._core import get_version, live_allocations
 from pyevent._datagram import Datagram
 from pyevent._listener import Listener
-from pyevent._loop import Event, EventBase, EventConfig, backends, get_supported_methods
+from pyevent._loop import (
+    Event,
+    EventBase,
+    EventConfig,
+    backends,
+    get_supported_methods,
+    set_fork_handling,
+)
 from pyevent._stream import BufferEvent
 from pyevent._watch import CheckWatcher, PrepareWatcher
 from pyevent.constants import *  # noqa: F403
@@ -39,6 +46,7 @@ __all__ = [
     "get_supported_methods",
     "get_version",
     "live_allocations",
+    "set_fork_handling",
     *_constants,
     *_functions,
 ]

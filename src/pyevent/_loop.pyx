@@ -38,6 +38,7 @@ from pyevent.constants import EventFlag, Feature
 
 cdef extern from "Python.h":
     void PyErr_Fetch(PyObject **kind, PyObject **value, PyObject **traceback)
+    void PyErr_Restore(PyObject *kind, PyObject *value, PyObject *traceback)
     void PyErr_NormalizeException(PyObject **kind, PyObject **value, PyObject **traceback)
     void PyErr_SetObject(object kind, object value)
     void PyErr_WriteUnraisable(object source)
@@ -237,16 +238,24 @@ cdef PyObject *call_out(EventBase base, object source, object callback, PyObject
     start = pe_clock_now()
     result = PyObject_Vectorcall(<PyObject *>callback, args, n, NULL)
     start = pe_clock_now() - start
-    if start > base.slow_ns and result != NULL:
+    if start > base.slow_ns:
         note_slow(base, source, callback, start)
     return result
 
 
 cdef void note_slow(EventBase base, object source, object callback, int64_t ns) noexcept:
+    """Leaves the exception alone that the callback may have raised."""
+    cdef PyObject *kind
+    cdef PyObject *value
+    cdef PyObject *traceback
+    PyErr_Fetch(&kind, &value, &traceback)
+    if isinstance(source, Event):
+        callback = shown_callback(callback, (<Event>source).arg_)
     try:
         errors.log_slow(callback, source, ns * 1e-9)
     except BaseException as exc:
         stop_with(base, exc)
+    PyErr_Restore(kind, value, traceback)
 
 
 # --- configuration ---------------------------------------------------------------------
@@ -389,6 +398,7 @@ cdef class EventBase:
             PyErr_ResourceWarning(<PyObject *>self, 1, "unclosed %R", <PyObject *>self)
         finally:
             take_apart(self)
+            raise_failure(self)
 
     def __reduce__(self):
         raise TypeError(f"cannot pickle or copy {type(self).__name__!r} objects")
@@ -420,6 +430,7 @@ cdef class EventBase:
         if pe_base_is_running(self.base):
             raise RuntimeError(f"{self!r} cannot be closed while it runs; loopexit() it first")
         take_apart(self)
+        raise_failure(self)  # of a finalizer
 
     free = close
 
@@ -537,9 +548,15 @@ cdef class EventBase:
         ev.active(0)
 
     def reinit(self):
-        """In a forked child: get descriptors of its own now rather than at the next use."""
+        """In a forked child: get descriptors of its own now rather than at the next use.
+
+        Needed only after ``set_fork_handling(False)``.
+        """
         require_base(self)
         check(event_reinit(self.base))
+        if self.relay_fd >= 0:  # went with its old descriptors
+            signal.set_wakeup_fd(-1)
+            relay_lost(self)
 
     # -- asking
 
@@ -650,7 +667,7 @@ cdef class EventBase:
     def dump_events(self, file=None):
         """A readable table of all events, as text; also written to *file* if given."""
         require_base(self)
-        rows = [("kind", "fd", "waits for", "pending", "due in", "priority", "callback")]
+        rows = [("kind", "fd", "waits for", "due in", "active", "priority", "callback")]
         for ev in self.get_events():
             rows.append(event_row(ev))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -869,24 +886,50 @@ cdef int raise_failure(EventBase self) except -1:
 
 
 cdef list relaying = []  # bases that run in the main thread, outermost first
+cdef bint handles_fork = True
+
+
+cdef int relay_lost(EventBase self) except -1:
+    """Its relay is closed: a running base opens another before its next wait."""
+    self.relay_fd = -1
+    if self.base != NULL and pe_base_is_running(self.base):
+        self.hooks.mend = True
+        if self is not relaying[0]:
+            self.forward_to = -1  # the relay of the one outside it, which is gone
+    else:
+        self.forward_to = -1
+        relaying.remove(self)  # its thread stayed in the parent
+    return 0
+
+
+def set_fork_handling(bint on):
+    """Whether a forked child sees to the bases that it inherits; it does unless told not to.
+
+    It closes its copies of their descriptors at once, which disturbs nothing of the
+    parent's, and a base gets new ones when it is first used there. With ``False`` a base
+    of the parent must not be used in a child, nor closed, before its
+    :meth:`EventBase.reinit`: they share what they wait with. For programs whose
+    children end or call exec at once, and that have very many bases.
+
+    :returns: what held before.
+    """
+    global handles_fork
+    before = handles_fork
+    handles_fork = on
+    return before
 
 
 def _after_fork_in_child():
     """No base disturbs the parent's; the one that this thread runs goes on by itself."""
     cdef EventBase base
+    if not handles_fork:
+        return
     pe_bases_let_go_after_fork()
     if not relaying:
         return
     signal.set_wakeup_fd(-1)  # the inherited one leads to the parent
     for base in list(relaying):
-        base.relay_fd = -1
-        if base.base != NULL and pe_base_is_running(base.base):
-            base.hooks.mend = True
-            if base is not relaying[0]:
-                base.forward_to = -1  # the relay of the one outside it, which is gone
-        else:
-            base.forward_to = -1
-            relaying.remove(base)  # its thread stayed in the parent
+        relay_lost(base)
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
@@ -899,10 +942,14 @@ cdef int event_kind
 
 cdef void event_detach(Attached one) noexcept:
     cdef Event self = <Event>one
+    cdef bint is_due = False
     if self.is_open:
         self.is_open = False
+        is_due = self.callback_ is run_finalizer and not pe_event_is_idle(&self.ev)
         event_del(&self.ev)
     detach(self)
+    if is_due:
+        event_called(-1, 0, <void *>self)  # its base is being closed: now or never
 
 
 event_kind = register_kind(event_detach)
@@ -917,6 +964,7 @@ cdef void event_settle(Event self) noexcept:
 
 
 cdef void event_failed(Event self, EventBase base, object callback) noexcept:
+    callback = shown_callback(callback, self.arg_)
     call_failed(base, self, callback, "exception in event callback")
     if not self.is_open or not event_get_events(&self.ev) & EV_PERSIST:
         return
@@ -1014,7 +1062,7 @@ cdef class Event(Attached):
             return f"<{name} closed>"
         fd = event_get_fd(&self.ev)
         return (f"<{name} {'' if fd < 0 else f'fd={fd} '}"
-                f"{flag_names(event_get_events(&self.ev))} "
+                f"{flag_names(event_get_events(&self.ev), 'timer')} "
                 f"{'idle' if pe_event_is_idle(&self.ev) else 'pending'}>")
 
     def __enter__(self):
@@ -1074,14 +1122,14 @@ cdef class Event(Attached):
         """Delete it for good, and call ``callback(event, arg)`` from the loop.
 
         That is the last call: no callback of the event runs any more, or is running in
-        another thread.
+        another thread. Closing the base calls it if the loop has not.
         """
-        cdef object arg
+        cdef Event ev
         event_require(self)
         if not callable(callback):
             raise TypeError(f"callback must be callable, not {callback!r}")
-        arg = self.arg_
-        self.owner.call_soon_threadsafe(callback, self, arg)
+        ev = Event(self.owner, -1, 0, run_finalizer, (callback, self, self.arg_))
+        ev.active(0)
         self.close()
 
     @property
@@ -1165,9 +1213,9 @@ cdef int event_require(Event self) except -1:
     return 0
 
 
-cdef str flag_names(int what):
+cdef str flag_names(int what, str none):
     names = [flag.name for flag in EventFlag if what & flag]
-    return "|".join(names) if names else "timer"
+    return "|".join(names) if names else none
 
 
 # --- looking at them ----------------------------------------------------------------------------
@@ -1197,17 +1245,33 @@ def run_soon(fd, what, call):
     callback(*args)
 
 
+def run_finalizer(fd, what, call):
+    """What finalize() has made due."""
+    callback, ev, arg = call
+    callback(ev, arg)
+
+
+cdef object shown_callback(object callback, object arg):
+    """The user's own, of an event that is made for a call."""
+    if (callback is run_soon or callback is run_finalizer) and isinstance(arg, tuple):
+        return arg[0]
+    return callback
+
+
 cdef tuple event_row(Event ev):
     cdef int what = event_get_events(&ev.ev)
     cdef int fd = event_get_fd(&ev.ev)
     cdef object due = ""
-    cdef object callback = ev.callback_
-    if event_pending(&ev.ev, EV_TIMEOUT, NULL):
+    cdef object active = ""
+    cdef object callback = shown_callback(ev.callback_, ev.arg_)
+    if ev.ev.io.task.state & EVLIST_TIMEOUT:
         due = f"{max(ev.ev.timer.node.key - pe_clock_now(), 0) * 1e-9:.3f} s"
+    if pe_task_is_queued(&ev.ev.io.task):
+        active = flag_names(ev.ev.io.task.res, "yes")
     return ("signal" if what & EV_SIGNAL else "fd" if fd >= 0 else "timer",
             str(fd) if fd >= 0 else "",
-            flag_names(what),
-            flag_names(event_pending(&ev.ev, EV_ALL, NULL)),
+            flag_names(what, ""),
             due,
+            active,
             str(event_get_priority(&ev.ev)),
             getattr(callback, "__qualname__", None) or repr(callback))

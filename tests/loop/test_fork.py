@@ -336,3 +336,78 @@ join(fork(child))
 base.close()
 assert fds() == empty
 """)
+
+
+def test_handling_can_be_turned_off_and_reinit_does_it_then(run):
+    """Nothing is closed in the child until it asks; what is left alone is the parent's."""
+    run("""
+seen = []
+base = new_base()
+ev = Event(base, near, EV_READ | EV_PERSIST, lambda *_: seen.append(near.recv(9)))
+ev.add()
+base.loop(EVLOOP_NONBLOCK)
+assert pyevent.set_fork_handling(False) is True
+assert pyevent.set_fork_handling(False) is False
+before = {fd: os.readlink(f"/proc/self/fd/{fd}") for fd in map(str, range(30))
+          if os.path.exists(f"/proc/self/fd/{fd}")}
+
+def child():
+    assert {fd: os.readlink(f"/proc/self/fd/{fd}") for fd in before} == before
+    base.reinit()
+    far.send(b"x")
+    base.loop(EVLOOP_ONCE)
+    assert seen == [b"x"], seen
+    base.close()
+
+join(fork(child))
+far.send(b"y")
+base.loop(EVLOOP_ONCE)
+assert seen == [b"y"], seen
+assert pyevent.set_fork_handling(True) is False
+join(fork(lambda: base.close()))
+far.send(b"z")
+base.loop(EVLOOP_ONCE)
+assert seen == [b"y", b"z"], seen
+""")
+
+
+@pytest.mark.parametrize("in_child", [True, False], ids=["in a child", "in the parent itself"])
+def test_reinit_in_a_callback_leaves_signals_able_to_wake(run, in_child):
+    run(f"""
+seen = []
+base = new_base()
+
+def killer():
+    time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+def note(number, frame):
+    seen.append(number)
+    base.loopexit()
+
+def callback(fd, what, arg):
+    if {in_child}:
+        pid = os.fork()
+        if pid:
+            join(pid)
+            base.loopexit()
+            return
+        arg.append("child")
+    base.reinit()
+    threading.Thread(target=killer).start()
+
+pyevent.set_fork_handling(False)
+signal.signal(signal.SIGUSR1, note)
+who = []
+Event.timer(base, callback, who).add(0)
+limit = Event.timer(base, lambda *_: os._exit(9))
+limit.add(20)
+base.dispatch()
+assert signal.set_wakeup_fd(-1) == -1
+assert seen == ([signal.SIGUSR1] if who or not {in_child} else []), seen
+limit.delete()
+base.close()
+sys.stdout.flush()
+if who:
+    os._exit(0)
+""")

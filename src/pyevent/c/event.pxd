@@ -12,9 +12,16 @@ cdef extern from "event2/event_struct.h":
         int64_t key
     cdef struct pe_timer:
         pe_heap_node node
+    int EVLIST_TIMEOUT
+    cdef struct pe_task:
+        short res
+        unsigned char state
+    cdef struct pe_io:
+        pe_task task
     cdef struct event_base:
         pass
     cdef struct event:
+        pe_io io
         pe_timer timer
 
 
@@ -78,6 +85,7 @@ cdef extern from "event2/event.h":
 
 
 cdef extern from "loop/base.h":
+    bint pe_task_is_queued(const pe_task *task)
     int pe_event_add_ns(event *ev, int64_t timeout_ns)
     bint pe_event_is_idle(const event *ev)
     int64_t pe_base_now(event_base *base)

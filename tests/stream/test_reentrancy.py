@@ -123,6 +123,40 @@ CONNECTION = {
     "connect": lambda bev, scene: bev.connect(scene.listener.address),
     "connect to nobody": lambda bev, scene: (bev.replacefd(-1), bev.connect("/nobody")),
     "socket_connect": lambda bev, scene: bev.socket_connect(None),
+    "connect_hostname": lambda bev, scene: (
+        bev.replacefd(-1),
+        bev.connect_hostname("127.0.0.1", scene.listener.address[1]),
+    ),
+    "connect_hostname later": lambda bev, scene: (
+        bev.replacefd(-1),
+        bev.connect_hostname("localhost", scene.listener.address[1], socket.AF_INET),
+    ),
+    "socket_connect_hostname": lambda bev, scene: bev.socket_connect_hostname(
+        None, socket.AF_INET, "127.0.0.1", scene.listener.address[1]
+    ),
+    "socket_connect_hostname_hints": lambda bev, scene: bev.socket_connect_hostname_hints(
+        None, None, "127.0.0.1", scene.listener.address[1]
+    ),
+    "socket_get_dns_error": lambda bev, scene: bev.socket_get_dns_error(),
+    "peername": lambda bev, scene: bev.peername,
+    "sockname": lambda bev, scene: bev.sockname,
+    "set_option": lambda bev, scene: bev.set_option("SO_KEEPALIVE", True),
+    "get_option": lambda bev, scene: bev.get_option("SO_KEEPALIVE"),
+    "set_keepalive": lambda bev, scene: bev.set_keepalive(10),
+    "stats": lambda bev, scene: bev.stats(),
+    "writelines": lambda bev, scene: bev.writelines([b"two ", b"lines"]),
+    "sendfile": lambda bev, scene: bev.sendfile(__file__),
+    "close_after_flush": lambda bev, scene: bev.close_after_flush(),
+    "close_after_flush of output": lambda bev, scene: (
+        bev.write(b"w" * 1_000_000),
+        bev.close_after_flush(0.01),
+    ),
+    "close_after_flush and back": lambda bev, scene: (bev.close_after_flush(), again(bev)),
+    "shutdown_write": lambda bev, scene: bev.shutdown_write(),
+    "set_output_high": lambda bev, scene: (
+        bev.set_output_high(5, lambda bev, arg: bev.close()),
+        bev.write(b"too much"),
+    ),
     "enable": lambda bev, scene: bev.enable(ALL),
     "disable": lambda bev, scene: bev.disable(ALL),
     "disable reading": lambda bev, scene: bev.disable(EV_READ),

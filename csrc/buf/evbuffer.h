@@ -124,6 +124,10 @@ const unsigned char *pe_evbuffer_first(struct evbuffer *buf, size_t *len);
 ssize_t pe_evbuffer_find_line(struct evbuffer *buf, enum evbuffer_eol_style style,
                               size_t *eol_len);
 
+/* The same, and where the line is in `*data`: NULL when it is not in one piece. */
+ssize_t pe_evbuffer_line(struct evbuffer *buf, enum evbuffer_eol_style style,
+                         const unsigned char **data, size_t *eol_len);
+
 /* Walks over complete lines without changing the buffer, which must not change
  * meanwhile either. */
 struct pe_lines {

@@ -252,6 +252,22 @@ ssize_t pe_evbuffer_find_line(struct evbuffer *buf, enum evbuffer_eol_style styl
     return find_first(buf, style, &at, eol_len) ? (ssize_t)at.pos : -1;
 }
 
+ssize_t pe_evbuffer_line(struct evbuffer *buf, enum evbuffer_eol_style style,
+                         const unsigned char **data, size_t *eol_len) {
+    ssize_t len = -1;
+
+    if (PE_LIKELY((unsigned)style <= EVBUFFER_EOL_NUL && !(buf->flags & PE_BUF_FILES)))
+        len = find_in_first(buf, style, eol_len);
+    if (len < 0)
+        len = pe_evbuffer_find_line(buf, style, eol_len);
+    if (len < 0)
+        return -1;
+    *data = NULL;
+    if ((size_t)len <= pe_seg_run(buf->first, 0, pe_seg_used(buf->first)))
+        *data = pe_seg_at(buf->first, 0);
+    return len;
+}
+
 static PE_COLD struct evbuffer_ptr search_eol_on(struct evbuffer *buf,
                                                  const struct evbuffer_ptr *start,
                                                  size_t *eol_len_out,

@@ -75,18 +75,20 @@ int pe_buf_append(struct evbuffer *buf, const void *data, size_t n);
 
 void pe_buf_consume_segs(struct evbuffer *buf, size_t n, struct pe_dead *dead);
 
-/* Take `n` bytes (0 < n <= len) off the front. */
-static inline void pe_buf_consume(struct evbuffer *buf, size_t n, struct pe_dead *dead) {
-    struct pe_seg *first = buf->first;
-
-    if (n >= pe_seg_used(first)) {
-        pe_buf_consume_segs(buf, n, dead);
-        return;
-    }
-    first->head += n;
+/* Take `n` bytes off the front, fewer than the first segment has. */
+static inline void pe_buf_step(struct evbuffer *buf, size_t n) {
+    buf->first->head += n;
     buf->len -= n;
     buf->epoch++;
     buf->searched = buf->searched > n ? buf->searched - n : 0;
+}
+
+/* Take `n` bytes (0 < n <= len) off the front. */
+static inline void pe_buf_consume(struct evbuffer *buf, size_t n, struct pe_dead *dead) {
+    if (n < pe_seg_used(buf->first))
+        pe_buf_step(buf, n);
+    else
+        pe_buf_consume_segs(buf, n, dead);
 }
 
 /* Let go of every segment. */

@@ -6,6 +6,7 @@
 #                whose name has this part, SAN=1: under ASan + UBSan
 # make pytest    Python tests; ARGS='-k listener -x'
 # make pytest-san  the same with the extension under ASan + UBSan
+# make pytest-kq   those that run per backend, on kqueue, emulated
 # make stress    the tests under load with more clients and more rounds
 # make lib       the C core for C users: build/lib/libpyevent.a
 # make cross     compile and link the C core for other systems
@@ -25,7 +26,7 @@ MAKEFLAGS += -j$(JOBS) --no-builtin-rules --no-print-directory
 Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: build run test ctest pytest pytest-san stress lib cross wheel lint clean
+.PHONY: build run test ctest pytest pytest-san pytest-kq stress lib cross wheel lint clean
 
 # ---- Python -------------------------------------------------------------------
 #
@@ -232,3 +233,9 @@ pytest-san: $(VENV)/.tools $(C_PROGRAMS)
 	    build --build-base build/py-san --build-lib build/py-san/lib
 	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
 	    PYTHONPATH=build/py-san/lib exec $(PY) -m pytest -m 'not slow' $(ARGS)
+
+# kqueue(2) is emulated: see build/kq above.
+pytest-kq: $(VENV)/.tools build/kq/tests/c/kqueue/kqueue.o
+	$(Q)CFLAGS="-O2 -I$(CURDIR)/tests/c/kqueue" LDFLAGS=build/kq/tests/c/kqueue/kqueue.o \
+	    $(PY) setup.py -q build --build-base build/py-kq --build-lib build/py-kq/lib
+	@PYTHONPATH=build/py-kq/lib exec $(PY) -m pytest -k kqueue tests/loop tests/stream $(ARGS)

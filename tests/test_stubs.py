@@ -19,6 +19,7 @@ SOURCES = Path(__file__).parent.parent / "src/pyevent"
 STUBS = sorted(path.stem for path in PACKAGE.glob("_*.pyi") if path.stem != "__init__")
 SAMPLE = Path(__file__).parent / "typing/both_styles.py"
 SPECIAL = {"__init__", "__enter__", "__exit__", "__del__", "__len__", "__bool__", "__bytes__"}
+SPECIAL |= {"__iter__", "__next__", "__getitem__", "__contains__"}
 
 
 def stub_of(name):

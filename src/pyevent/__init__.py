@@ -11,6 +11,7 @@ from pyevent import _boot  # noqa: F401  first: it makes the compiled modules im
 from pyevent._buffer import Buffer
 from pyevent._core import get_version, live_allocations
 from pyevent._datagram import Datagram
+from pyevent._files import FileSegment
 from pyevent._listener import Listener
 from pyevent._loop import (
     Event,
@@ -20,8 +21,10 @@ from pyevent._loop import (
     get_supported_methods,
     set_fork_handling,
 )
+from pyevent._notes import BufferCallback
 from pyevent._stream import BufferEvent
 from pyevent._watch import CheckWatcher, PrepareWatcher
+from pyevent.changes import BufferChange
 from pyevent.constants import *  # noqa: F403
 from pyevent.constants import __all__ as _constants
 from pyevent.errors import RAISE
@@ -33,12 +36,15 @@ __version__ = "0.1.0"
 __all__ = [
     "RAISE",
     "Buffer",
+    "BufferCallback",
+    "BufferChange",
     "BufferEvent",
     "CheckWatcher",
     "Datagram",
     "Event",
     "EventBase",
     "EventConfig",
+    "FileSegment",
     "Listener",
     "PrepareWatcher",
     "__version__",

@@ -2,15 +2,18 @@ from pyevent._buffer import Buffer as Buffer
 from pyevent._core import get_version as get_version
 from pyevent._core import live_allocations as live_allocations
 from pyevent._datagram import Datagram as Datagram
+from pyevent._files import FileSegment as FileSegment
 from pyevent._listener import Listener as Listener
 from pyevent._loop import Event as Event
 from pyevent._loop import EventBase as EventBase
 from pyevent._loop import EventConfig as EventConfig
 from pyevent._loop import backends as backends
 from pyevent._loop import get_supported_methods as get_supported_methods
+from pyevent._notes import BufferCallback as BufferCallback
 from pyevent._stream import BufferEvent as BufferEvent
 from pyevent._watch import CheckWatcher as CheckWatcher
 from pyevent._watch import PrepareWatcher as PrepareWatcher
+from pyevent.changes import BufferChange as BufferChange
 from pyevent.constants import *  # noqa: F403
 from pyevent.errors import RAISE as RAISE
 from pyevent.libevent import *  # noqa: F403

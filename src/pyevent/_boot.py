@@ -13,7 +13,18 @@ from importlib import import_module
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
 
 PACKAGE = "pyevent"
-MODULES = ("_loop", "_watch", "_buffer", "_stream", "_listener", "_datagram", "_log")  # beside _core, which is an ordinary file
+MODULES = (  # beside _core, which is an ordinary file
+    "_loop",
+    "_watch",
+    "_views",
+    "_files",
+    "_notes",
+    "_buffer",
+    "_stream",
+    "_listener",
+    "_datagram",
+    "_log",
+)
 
 
 class SharedObjectFinder:

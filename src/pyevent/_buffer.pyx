@@ -15,12 +15,12 @@ lent, and so may run any code, which may close this very Buffer. So arguments ar
 converted first, `buf` is looked at after that, and nothing is touched once a
 change has been made. What a method hands out is made before the change.
 
-Memoryviews (peek, pullup, reserve) refer to a Pin, which keeps the bytes where
-they are until the last view of it is released, whatever becomes of the Buffer.
+Memoryviews and lent memory are in _views.pyx, callbacks in _notes.pyx, files in
+_files.pyx; those three know a struct evbuffer and no Buffer.
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport (
     PyBytes_AS_STRING,
     PyBytes_CheckExact,
@@ -28,24 +28,47 @@ from cpython.bytes cimport (
     PyBytes_GET_SIZE,
 )
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.memoryview cimport (
     PyMemoryView_Check,
     PyMemoryView_FromObject,
     PyMemoryView_GET_BUFFER,
 )
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.errno cimport EBUSY, EINTR, EINVAL, EIO, ENOMEM, EOVERFLOW, EPERM, errno
+from libc.limits cimport INT_MAX
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 from pyevent._core cimport check, check_err, fd_of
+from pyevent._files cimport FileSegment, segment_of, segment_owns
+from pyevent._loop cimport Attached, EventBase
+from pyevent._notes cimport (
+    BufferCallback,
+    Notes,
+    notes_add,
+    notes_defer,
+    notes_end,
+    notes_find,
+    notes_new,
+    notes_remove,
+)
+from pyevent._views cimport (
+    Pin,
+    drop_view,
+    lend_bytes,
+    lend_view,
+    pin_bytes,
+    pin_room,
+    view_to_lend,
+)
 from pyevent.c.buffer cimport *
 
 
 cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
     Py_ssize_t Py_REFCNT(PyObject *)
+    Py_ssize_t PyNumber_AsSsize_t(object n, PyObject *overflow) except? -1
     int PyGC_Disable()
     int PyGC_Enable()
 
@@ -123,104 +146,41 @@ cdef object gather(Buffer self, size_t pos, size_t n):
     return data
 
 
-cdef inline object take(Buffer self, size_t n, size_t more):
-    """The first `n` bytes; they and `more` behind them leave the buffer, in one change."""
+cdef inline object next_line(Buffer self, int eol, Py_ssize_t max_line):
+    """The first line, taken out; None: no line is complete."""
     cdef evbuffer *buf = self.buf
-    cdef size_t here
-    cdef const unsigned char *start = pe_evbuffer_first(buf, &here)
-    cdef object data
-    if n <= here:
-        data = PyBytes_FromStringAndSize(<const char *>start, <Py_ssize_t>n)
+    cdef const unsigned char *data = NULL
+    cdef size_t eol_len = 0
+    cdef Py_ssize_t n
+    cdef object line
+    if buf == NULL or <unsigned int>eol > EVBUFFER_EOL_NUL:
+        refuse_eol(self, eol)
+    if buf.flags & HELD_START and buf.len > 0:
+        held(self)
+    n = pe_evbuffer_line(buf, <evbuffer_eol_style>eol, &data, &eol_len)
+    if max_line >= 0:
+        check_line(self, n, eol, max_line)
+    if n < 0:
+        if buf.flags & PE_BUF_FILES:
+            look_into_files(self)
+        return None
+    if data != NULL:
+        line = PyBytes_FromStringAndSize(<const char *>data, n)
     else:
-        data = gather(self, 0, n)
-    pe_evbuffer_take(buf, n + more)
-    return data
+        line = gather(self, 0, <size_t>n)
+    pe_evbuffer_take(buf, <size_t>n + eol_len)
+    return line
 
 
-# --- bytes that others hold ---------------------------------------------------------
-
-cdef void bytes_returned(const void *data, size_t n, void *extra) noexcept:
-    Py_XDECREF(<PyObject *>extra)
-
-
-cdef void view_returned(const void *data, size_t n, void *extra) noexcept:
-    PyBuffer_Release(<Py_buffer *>extra)
-    PyMem_Free(extra)
-
-
-cdef int lend_bytes(Buffer self, object data) except -1:
-    cdef evbuffer *buf = opened(self)
-    cdef int error
-    Py_INCREF(data)
-    if evbuffer_add_reference(buf, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data),
-                              bytes_returned, <void *>data) < 0:
-        error = errno
-        bytes_returned(NULL, 0, <void *>data)
-        fail(error, self)
-    return 0
-
-
-cdef int lend_view(Buffer self, object data) except -1:
-    cdef int error
-    cdef Py_buffer *view = <Py_buffer *>PyMem_Malloc(sizeof(Py_buffer))
-    if view == NULL:
-        raise MemoryError("pyevent: out of memory")
-    try:
-        PyObject_GetBuffer(data, view, PyBUF_SIMPLE)
-    except BaseException:
-        PyMem_Free(view)
-        raise
-    if self.buf == NULL:  # looked at only now: the exporter may have run code
-        view_returned(NULL, 0, view)
-        closed(self)
-    if evbuffer_add_reference(self.buf, view.buf, view.len, view_returned, view) < 0:
-        error = errno
-        view_returned(NULL, 0, view)
-        fail(error, self)
-    return 0
-
-
-@cython.final
-@cython.internal
-@cython.freelist(8)
-cdef class Pin:
-    """What a memoryview of a Buffer refers to: bytes, or room, that stay where they are."""
-
-    cdef pe_pin pin
-    cdef bint is_set
-    cdef bint is_leaving      # commit() takes it over from its last view
-    cdef Py_ssize_t exports
-
-    def __dealloc__(self):
-        unpin(self)
-
-    def __reduce__(self):
-        raise TypeError("cannot pickle or copy 'Pin' objects")
-
-    def __getbuffer__(self, Py_buffer *out, int flags):
-        if not self.is_set:
-            raise BufferError("the memory has been given back")
-        PyBuffer_FillInfo(out, self, self.pin.data, <Py_ssize_t>self.pin.len,
-                          not self.pin.is_room, flags)
-        self.exports += 1
-
-    def __releasebuffer__(self, Py_buffer *out):
-        self.exports -= 1
-        if self.exports == 0 and not self.is_leaving:
-            unpin(self)
-
-
-cdef void unpin(Pin self) noexcept:
-    if self.is_set:
-        self.is_set = False
-        pe_evbuffer_unpin(&self.pin)
-
-
-cdef int pin_at(Buffer self, Pin pin, size_t pos, size_t most) except -1:
-    cdef int error = pe_evbuffer_pin(self.buf, pos, most, &pin.pin)
-    if error < 0:
-        fail(-error, self)
-    pin.is_set = True
+cdef int check_line(Buffer self, Py_ssize_t n, int eol, Py_ssize_t max_line) except -1:
+    """Raise if the first line, of `n` bytes (-1: not complete), is longer than may be."""
+    if n < 0 and self.buf.len > <size_t>max_line:
+        n = <Py_ssize_t>self.buf.len
+        if (n - 1 == max_line and (eol == EVBUFFER_EOL_CRLF or eol == EVBUFFER_EOL_CRLF_STRICT)
+                and gather(self, <size_t>max_line, 1) == b"\r"):
+            n -= 1  # the LF may be what comes next
+    if n > max_line:
+        raise ValueError(f"line longer than {max_line} bytes: {self!r}")
     return 0
 
 
@@ -254,6 +214,7 @@ cdef class Buffer:
     def __dealloc__(self):
         cdef evbuffer *buf = self.buf
         self.buf = NULL
+        notes_end(&self.notes_at)
         if self.view != NULL:
             self.view[0] = NULL
         elif buf != NULL:
@@ -307,7 +268,9 @@ cdef class Buffer:
             return
         require_own(self)
         self.buf = NULL
+        notes_end(&self.notes_at)
         evbuffer_free(buf)
+        self.notes = None
 
     free = close
 
@@ -348,10 +311,76 @@ cdef class Buffer:
 
         Meanwhile it must not change; a ``bytearray`` cannot be resized.
         """
+        cdef Py_buffer *view
+        cdef int error
         if PyBytes_CheckExact(data):
-            lend_bytes(self, data)
+            error = lend_bytes(opened(self), data)
         else:
-            lend_view(self, data)
+            view = view_to_lend(data)
+            if self.buf == NULL:  # looked at only now: the exporter may have run code
+                drop_view(view)
+                closed(self)
+            error = lend_view(self.buf, view)
+        if error < 0:
+            fail(-error, self)
+
+    def writelines(self, pieces):
+        """Add a copy of each of *pieces*, bytes-like objects, as one change: all or none.
+
+        As that of a file it adds no ends of lines. Returns ``None``.
+        """
+        add_pieces(self, pieces)
+
+    def add_iovec(self, pieces):
+        """As :meth:`writelines`.
+
+        :returns: how many bytes have been added.
+        """
+        return add_pieces(self, pieces)
+
+    def add_file(self, file, offset=0, length=-1):
+        """Add a range of a file, which stays on disk until somebody looks at its bytes.
+
+        :param file: a path; an object with a ``fileno()``, which may be closed after this;
+            or a descriptor (``int``), which is the buffer's from now on: it closes it when
+            it is no longer needed. When this raises, the descriptor stays the caller's.
+        :param offset: where the range starts.
+        :param length: its length in bytes; -1 or ``None``: to the end of the file as it is now.
+        :raises ValueError: that is not inside the file. ``OSError`` as :func:`open`.
+
+        Written to a socket it goes by ``sendfile``. The file must not become shorter
+        meanwhile: writing it fails then, and looking at the bytes may kill the process, as
+        with any mapped file.
+        """
+        cdef int number
+        cdef evbuffer_file_segment *seg
+        opened(self)
+        seg = segment_of(file, offset, length, 0, &number)
+        if self.buf == NULL:
+            evbuffer_file_segment_free(seg)
+            closed(self)
+        if evbuffer_add_file_segment(self.buf, seg, 0, -1) < 0:  # it has let go of `seg`
+            fail(errno, self)
+        if number >= 0:
+            segment_owns(seg, number)
+        evbuffer_file_segment_free(seg)
+
+    def add_file_segment(self, FileSegment segment not None, offset=0, length=-1):
+        """Add *length* bytes (-1: all there are) from *offset* on of a :class:`FileSegment`.
+
+        :raises ValueError: that is not inside the segment, or it is closed.
+        """
+        cdef int64_t start = offset
+        cdef int64_t n = -1 if length is None else length
+        opened(self)
+        if segment.seg == NULL:
+            raise ValueError(f"I/O operation on {segment!r}")
+        pe_file_hold(segment.seg)  # a failure gives a reference up
+        if evbuffer_add_file_segment(self.buf, segment.seg, start, n) < 0:
+            if errno == EINVAL:
+                raise ValueError(f"offset {offset} and length {length} are not inside {segment!r}")
+            fail(errno, self)
+        evbuffer_file_segment_free(segment.seg)
 
     def prepend(self, data):
         """Put a copy of *data* before the start."""
@@ -385,7 +414,9 @@ cdef class Buffer:
             return b""
         if self.buf.flags & HELD_START:
             held(self)
-        return take(self, n, 0)
+        data = gather(self, 0, n)
+        pe_evbuffer_take(self.buf, n)
+        return data
 
     def drain(self, size=None):
         """Throw up to *size* bytes at the start away; ``None``: all.
@@ -405,37 +436,28 @@ cdef class Buffer:
         cdef size_t pos = size_of(start)
         return copied(self, pos, size_of(size))
 
-    def readln(self, int eol=EVBUFFER_EOL_CRLF):
+    def readln(self, int eol=EVBUFFER_EOL_CRLF, Py_ssize_t max_line=-1):
         """Take the first line out.
 
         :param eol: what ends a line, ``EVBUFFER_EOL_*``. CRLF takes LF with or without a
             CR before it; with ANY, which takes any run of CR and LF, no line is empty.
+        :param max_line: how long a line may be, without its end; negative: no limit.
         :returns: ``bytes`` without the end of line (``b""``: an empty line), or ``None``
             when no line is complete. What has been searched is not searched again.
+        :raises ValueError: the first line is, or will be, longer than *max_line*. It stays.
         """
-        cdef evbuffer *buf = self.buf
-        cdef Py_ssize_t n
-        cdef size_t eol_len
-        if buf == NULL or <unsigned int>eol > EVBUFFER_EOL_NUL:
-            refuse_eol(self, eol)
-        if buf.len == 0:
-            return None
-        if buf.flags & HELD_START:
-            held(self)
-        n = pe_evbuffer_find_line(buf, <evbuffer_eol_style>eol, &eol_len)
-        if n < 0:
-            if buf.flags & PE_BUF_FILES:
-                look_into_files(self)
-            return None
-        return take(self, <size_t>n, eol_len)
+        return next_line(self, eol, max_line)
 
-    def readlines(self, int eol=EVBUFFER_EOL_CRLF, Py_ssize_t max=-1):
+    def readlines(self, int eol=EVBUFFER_EOL_CRLF, Py_ssize_t max=-1, Py_ssize_t max_line=-1):
         """Take all complete lines out, at most *max* (negative: no limit).
 
         :returns: a list of what as many calls of :meth:`readln` would return.
+        :raises ValueError: the first line is longer than *max_line*. Lines before one that
+            is too long are returned; it is the next call that raises.
         """
         cdef list lines = []  # made first: it may start the garbage collector
         cdef evbuffer *buf = self.buf
+        cdef size_t done = 0
         cdef pe_lines it
         if buf == NULL or <unsigned int>eol > EVBUFFER_EOL_NUL:
             refuse_eol(self, eol)
@@ -445,17 +467,80 @@ cdef class Buffer:
             held(self)
         pe_lines_init(&it, buf, <evbuffer_eol_style>eol)
         while max != 0 and pe_lines_next(&it):
+            if <size_t>max_line < it.len:  # a negative one is larger than any
+                if done == 0:
+                    check_line(self, <Py_ssize_t>it.len, eol, max_line)
+                break
             if it.data != NULL:
                 lines.append(PyBytes_FromStringAndSize(<const char *>it.data,
                                                        <Py_ssize_t>it.len))
             else:
                 lines.append(gather(self, it.start, it.len))
             max -= 1
-        if it.pos > 0:
-            pe_evbuffer_take(buf, it.pos)
-        elif buf.flags & PE_BUF_FILES:
+            done = it.pos
+        if done > 0:
+            pe_evbuffer_take(buf, done)
+            return lines
+        if max_line >= 0:
+            check_line(self, -1, eol, max_line)
+        if buf.flags & PE_BUF_FILES:
             look_into_files(self)
         return lines
+
+    def __iter__(self):
+        opened(self)
+        return self
+
+    def __next__(self):
+        cdef object line = next_line(self, EVBUFFER_EOL_CRLF, -1)
+        if line is None:
+            raise StopIteration
+        return line
+
+    # -- as a sequence of bytes
+
+    def __getitem__(self, key):
+        cdef Py_ssize_t start, stop, step
+        if not isinstance(key, slice):
+            start = PyNumber_AsSsize_t(key, <PyObject *>IndexError)
+            if start < 0:
+                start += opened(self).len
+            if start < 0 or <size_t>start >= opened(self).len:
+                raise IndexError(f"index out of range: {self!r}")
+            return (<bytes>gather(self, <size_t>start, 1))[0]
+        start, stop, step = key.indices(len(self))
+        if step < 0:
+            start, stop = stop + 1, start + 1
+        stop = min(stop, <Py_ssize_t>opened(self).len)  # an index may have run code
+        data = gather(self, <size_t>start, <size_t>(stop - start)) if stop > start else b""
+        return data if step == 1 else data[::step]
+
+    def __contains__(self, what):
+        return self.find(what) >= 0
+
+    def find(self, what, start=None, end=None):
+        """The first position of *what* in ``buffer[start:end]``, as :meth:`bytes.find`.
+
+        :param what: bytes-like, or an ``int``: one byte.
+        :returns: -1 when there is none.
+        """
+        cdef Py_buffer view
+        cdef Py_ssize_t first, last
+        if isinstance(what, int):
+            if not 0 <= what <= 255:
+                raise ValueError("byte must be in range(0, 256)")
+            what = bytes((what,))
+        PyObject_GetBuffer(what, &view, PyBUF_SIMPLE)
+        try:
+            first = 0 if start is None else PyNumber_AsSsize_t(start, NULL)
+            last = PY_SSIZE_T_MAX if end is None else PyNumber_AsSsize_t(end, NULL)
+            if first < 0:
+                first = max(0, first + <Py_ssize_t>opened(self).len)
+            if last < 0:
+                last = max(0, last + <Py_ssize_t>opened(self).len)
+            return searched(self, &view, <size_t>first, <size_t>last)
+        finally:
+            PyBuffer_Release(&view)
 
     # -- from buffer to buffer
 
@@ -566,21 +651,10 @@ cdef class Buffer:
         """
         cdef size_t first = size_of(start)
         cdef size_t last = size_of(end)
-        cdef evbuffer_ptr begin, stop
         cdef Py_buffer view
         PyObject_GetBuffer(what, &view, PyBUF_SIMPLE)
         try:
-            if first > opened(self).len:
-                return -1
-            begin = pointer(first)
-            stop = pointer(min(last, self.buf.len))
-            if stop.pos < begin.pos:
-                return -1
-            begin = evbuffer_search_range(self.buf, <const char *>view.buf, view.len, &begin,
-                                          &stop)
-            if begin.pos < 0 and self.buf.flags & PE_BUF_FILES:
-                look_into_files(self)
-            return begin.pos
+            return searched(self, &view, first, last)
         finally:
             PyBuffer_Release(&view)
 
@@ -665,11 +739,9 @@ cdef class Buffer:
         opened(self)
         if size <= 0:
             raise ValueError(f"size must be positive: {size}")
-        error = pe_evbuffer_reserve_pin(self.buf, <size_t>size, &pin.pin)
+        error = pin_room(pin, self.buf, <size_t>size)
         if error < 0:
             fail(-error, self)
-        pin.is_set = True
-        pin.pin.len = <size_t>size
         return PyMemoryView_FromObject(pin)
 
     def commit(self, view, size=None):
@@ -711,6 +783,75 @@ cdef class Buffer:
             pin.is_set = True  # goes with the Pin
             fail(-error, self)
 
+    # -- callbacks
+
+    def add_cb(self, callback, arg=None):
+        """Have ``callback(buffer, change, arg)`` called after each call that changes it.
+
+        *change* is a tuple ``(orig_size, n_added, n_deleted)`` of numbers of bytes; the
+        newest callback is called first. It may do anything, close the buffer too. What it
+        raises goes to the exception handler of the connection's base, and the change stays;
+        without a base (see :meth:`defer_callbacks`) it goes to :func:`sys.unraisablehook`.
+
+        While a connection's buffer has callbacks the base keeps both alive; a buffer of
+        its own takes its callbacks along when it goes.
+
+        :returns: a :class:`BufferCallback`, to disable and remove it.
+        """
+        cdef Notes notes
+        if not callable(callback):
+            raise TypeError(f"callback must be callable, not {callback!r}")
+        notes = notes_of(self)
+        return notes_add(notes, opened(self), callback, arg)
+
+    def remove_cb(self, callback, arg=None):
+        """Remove the newest callback with this function and argument.
+
+        :raises ValueError: there is none.
+        """
+        cdef BufferCallback one = None
+        opened(self)
+        if self.notes_at != NULL:
+            one = notes_find(<Notes>self.notes_at, callback, arg)
+        if one is None or one.entry == NULL:
+            raise ValueError(f"no such callback: {callback!r}, {arg!r}")
+        notes_remove(<Notes>one.notes, one)
+
+    def remove_cb_entry(self, BufferCallback entry not None):
+        """Remove the callback that :meth:`add_cb` returned.
+
+        :raises ValueError: it has been removed, or is another buffer's.
+        """
+        notes_remove(entry_of(self, entry), entry)
+
+    def cb_set_flags(self, BufferCallback entry not None, int flags):
+        """Enable a callback (EVBUFFER_CB_ENABLED)."""
+        entry_of(self, entry)
+        if flags & EVBUFFER_CB_ENABLED:
+            entry.enabled = True
+
+    def cb_clear_flags(self, BufferCallback entry not None, int flags):
+        """Disable a callback (EVBUFFER_CB_ENABLED); it stays in its place."""
+        entry_of(self, entry)
+        if flags & EVBUFFER_CB_ENABLED:
+            entry.enabled = False
+
+    def defer_callbacks(self, EventBase base not None):
+        """From now on run the callbacks from the loop of *base*, with the sums of all changes.
+
+        :raises RuntimeError: the base is closed.
+        """
+        cdef Notes notes = notes_of(self)
+        notes_defer(notes, opened(self), base)
+
+    def set_flags(self, flags):
+        """Accepted: EVBUFFER_FLAG_DRAINS_TO_FD, which changes nothing."""
+        evbuffer_set_flags(opened(self), <uint64_t>flags)
+
+    def clear_flags(self, flags):
+        """As :meth:`set_flags`."""
+        evbuffer_clear_flags(opened(self), <uint64_t>flags)
+
     # -- freezing
 
     def freeze(self, bint at_front):
@@ -722,6 +863,65 @@ cdef class Buffer:
         opened(self)
         if evbuffer_unfreeze(self.buf, at_front) < 0:
             fail(errno, self)
+
+
+cdef int pin_at(Buffer self, Pin pin, size_t pos, size_t most) except -1:
+    cdef int error = pin_bytes(pin, self.buf, pos, most)
+    if error < 0:
+        fail(-error, self)
+    return 0
+
+
+cdef object add_pieces(Buffer self, object pieces):
+    cdef list items = list(pieces)
+    cdef Py_ssize_t n = len(items), have = 0
+    cdef size_t total = 0
+    cdef Py_buffer *views
+    cdef iovec *vec
+    opened(self)
+    if n > INT_MAX:
+        raise OverflowError(f"too many pieces: {n}")
+    views = <Py_buffer *>PyMem_Calloc(<size_t>n, sizeof(Py_buffer))
+    vec = <iovec *>PyMem_Calloc(<size_t>n, sizeof(iovec))
+    try:
+        if views == NULL or vec == NULL:
+            raise MemoryError("pyevent: out of memory")
+        while have < n:
+            PyObject_GetBuffer(items[have], &views[have], PyBUF_SIMPLE)
+            vec[have].iov_base = views[have].buf
+            vec[have].iov_len = <size_t>views[have].len
+            total += vec[have].iov_len
+            have += 1
+        if evbuffer_add_iovec(opened(self), vec, <int>n) != total:
+            fail(errno, self)
+        return total
+    finally:
+        while have > 0:
+            have -= 1
+            PyBuffer_Release(&views[have])
+        PyMem_Free(views)
+        PyMem_Free(vec)
+
+
+cdef Notes notes_of(Buffer self):
+    """What keeps its callbacks, made when first used."""
+    cdef EventBase base = None
+    cdef Notes notes
+    opened(self)
+    if self.notes_at != NULL:
+        return <Notes>self.notes_at
+    if self.owner is not None:
+        base = (<Attached>self.owner).owner
+    notes = notes_new(self, &self.notes_at, base)
+    self.notes = notes
+    return notes
+
+
+cdef Notes entry_of(Buffer self, BufferCallback entry):
+    opened(self)
+    if entry.entry == NULL or entry.notes != self.notes_at:
+        raise ValueError(f"not a callback of {self!r}: {entry!r}")
+    return <Notes>entry.notes
 
 
 cdef int require_own(Buffer self) except -1:
@@ -741,6 +941,20 @@ cdef int look_into_files(Buffer self) except -1:
     if self.buf.len > 0:
         pin_at(self, pin, 0, 1)
     return 0
+
+
+cdef Py_ssize_t searched(Buffer self, Py_buffer *what, size_t first, size_t last) except -2:
+    cdef evbuffer_ptr begin, stop
+    if first > opened(self).len:
+        return -1
+    begin = pointer(first)
+    stop = pointer(min(last, self.buf.len))
+    if stop.pos < begin.pos:
+        return -1
+    begin = evbuffer_search_range(self.buf, <const char *>what.buf, what.len, &begin, &stop)
+    if begin.pos < 0 and self.buf.flags & PE_BUF_FILES:
+        look_into_files(self)
+    return begin.pos
 
 
 cdef object copied(Buffer self, size_t pos, size_t n):
@@ -775,14 +989,19 @@ cdef Buffer buffer_view(evbuffer *buf, object owner, PyObject **view):
     return self
 
 
-cdef void buffer_orphan(PyObject **view) noexcept:
-    """The owner is being closed: so is the Buffer at *view, if there is one."""
-    if view[0] != NULL:
-        let_go(view)
+cdef object buffer_orphan(PyObject **view):
+    """The owner is being closed: so is the Buffer at *view, if there is one.
+
+    Runs no code. The result, which the caller drops when its own affairs are in order,
+    may: callbacks of the Buffer go with it.
+    """
+    return let_go(view) if view[0] != NULL else None
 
 
-cdef void let_go(PyObject **view) noexcept:
+cdef object let_go(PyObject **view):
     # Without a reference of its own: the Buffer may be in its deallocation already.
+    cdef object last = notes_end(&(<Buffer>view[0]).notes_at)
     (<Buffer>view[0]).buf = NULL
     (<Buffer>view[0]).view = NULL
     view[0] = NULL
+    return last

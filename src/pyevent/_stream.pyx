@@ -111,10 +111,11 @@ cdef object checked_callback(object callback, str what):
 cdef void bev_detach(Attached one) noexcept:
     cdef BufferEvent self = <BufferEvent>one
     cdef bufferevent *bev = self.bev
+    cdef object input = None, output = None  # what is dropped last
     if bev != NULL:
         self.bev = NULL
-        buffer_orphan(&self.input_view)
-        buffer_orphan(&self.output_view)
+        input = buffer_orphan(&self.input_view)
+        output = buffer_orphan(&self.output_view)
         bufferevent_setcb(bev, NULL, NULL, NULL, NULL)
         bufferevent_free(bev)
     detach(self)
@@ -243,8 +244,8 @@ cdef class BufferEvent(Attached):
             bev_install(self)
 
     def __dealloc__(self):
-        buffer_orphan(&self.input_view)
-        buffer_orphan(&self.output_view)
+        cdef object input = buffer_orphan(&self.input_view)  # dropped last
+        cdef object output = buffer_orphan(&self.output_view)
         if self.bev != NULL:  # not held, so it has no callbacks
             bufferevent_free(self.bev)
 

@@ -76,6 +76,27 @@ class EolStyle(IntEnum):
     EVBUFFER_EOL_NUL = 4  #: a zero byte
 
 
+class BufferFlag(IntFlag):
+    """For :meth:`Buffer.set_flags`."""
+
+    EVBUFFER_FLAG_DRAINS_TO_FD = 1  #: accepted: files may always go out by ``sendfile``
+
+
+class BufferCallbackFlag(IntFlag):
+    """For :meth:`Buffer.cb_set_flags`."""
+
+    EVBUFFER_CB_ENABLED = 1  #: the callback is called
+
+
+class FileSegmentFlag(IntFlag):
+    """For :class:`FileSegment`."""
+
+    EVBUF_FS_CLOSE_ON_FREE = 0x01  #: the descriptor is closed when it is no longer needed
+    EVBUF_FS_DISABLE_MMAP = 0x02  #: the file is read instead of mapped
+    EVBUF_FS_DISABLE_SENDFILE = 0x04  #: no ``sendfile``
+    EVBUF_FS_DISABLE_LOCKING = 0x08  #: accepted: there is no lock
+
+
 class BevEvent(IntFlag):
     """What a :class:`BufferEvent`'s event callback is told."""
 
@@ -171,6 +192,13 @@ EVBUFFER_EOL_CRLF_STRICT = EolStyle.EVBUFFER_EOL_CRLF_STRICT
 EVBUFFER_EOL_LF = EolStyle.EVBUFFER_EOL_LF
 EVBUFFER_EOL_NUL = EolStyle.EVBUFFER_EOL_NUL
 
+EVBUFFER_FLAG_DRAINS_TO_FD = BufferFlag.EVBUFFER_FLAG_DRAINS_TO_FD
+EVBUFFER_CB_ENABLED = BufferCallbackFlag.EVBUFFER_CB_ENABLED
+EVBUF_FS_CLOSE_ON_FREE = FileSegmentFlag.EVBUF_FS_CLOSE_ON_FREE
+EVBUF_FS_DISABLE_MMAP = FileSegmentFlag.EVBUF_FS_DISABLE_MMAP
+EVBUF_FS_DISABLE_SENDFILE = FileSegmentFlag.EVBUF_FS_DISABLE_SENDFILE
+EVBUF_FS_DISABLE_LOCKING = FileSegmentFlag.EVBUF_FS_DISABLE_LOCKING
+
 BEV_EVENT_READING = BevEvent.BEV_EVENT_READING
 BEV_EVENT_WRITING = BevEvent.BEV_EVENT_WRITING
 BEV_EVENT_EOF = BevEvent.BEV_EVENT_EOF
@@ -210,10 +238,13 @@ globals()["__all__"] = [name for name in globals() if name.isupper()] + [
     "BaseFlag",
     "BevEvent",
     "BevOption",
+    "BufferCallbackFlag",
+    "BufferFlag",
     "EolStyle",
     "EventCount",
     "EventFlag",
     "Feature",
+    "FileSegmentFlag",
     "FlushMode",
     "ListenerOption",
     "LogSeverity",

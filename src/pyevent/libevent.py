@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from pyevent._buffer import Buffer
 from pyevent._core import get_version
+from pyevent._files import FileSegment
 from pyevent._listener import Listener
 from pyevent._log import enable_debug_logging, enable_debug_mode, global_shutdown, set_log_callback
 from pyevent._loop import Event, EventBase, EventConfig, get_supported_methods
@@ -106,6 +107,19 @@ evbuffer_add = Buffer.add
 evbuffer_add_buffer = Buffer.add_buffer
 evbuffer_add_buffer_reference = Buffer.add_buffer_reference
 evbuffer_add_reference = Buffer.add_reference
+evbuffer_add_iovec = Buffer.add_iovec
+evbuffer_add_file = Buffer.add_file
+evbuffer_add_file_segment = Buffer.add_file_segment
+evbuffer_file_segment_new = FileSegment
+evbuffer_file_segment_free = FileSegment.close
+evbuffer_add_cb = Buffer.add_cb
+evbuffer_remove_cb = Buffer.remove_cb
+evbuffer_remove_cb_entry = Buffer.remove_cb_entry
+evbuffer_cb_set_flags = Buffer.cb_set_flags
+evbuffer_cb_clear_flags = Buffer.cb_clear_flags
+evbuffer_defer_callbacks = Buffer.defer_callbacks
+evbuffer_set_flags = Buffer.set_flags
+evbuffer_clear_flags = Buffer.clear_flags
 evbuffer_prepend = Buffer.prepend
 evbuffer_prepend_buffer = Buffer.prepend_buffer
 evbuffer_remove = Buffer.remove

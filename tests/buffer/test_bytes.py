@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import pyevent
-from pyevent import Buffer
+from pyevent import Buffer, BufferCallback, EventBase, FileSegment
 
 
 @pytest.fixture
@@ -282,6 +282,7 @@ def test_a_frozen_end_refuses_to_take(buf):
 
 def test_everything_but_closing_is_refused_once_closed():
     buf = Buffer(b"abc")
+    base = EventBase()
     room = buf.reserve(10)
     other = Buffer()
     buf.close()
@@ -298,6 +299,15 @@ def test_everything_but_closing_is_refused_once_closed():
         **dict.fromkeys(["freeze", "unfreeze"], (True,)),
         **{name: (other,) for name in calls if "_buffer" in name},
         **dict.fromkeys(["copyout_from", "expand", "reserve", "set_max_read"], (1,)),
+        **dict.fromkeys(["writelines", "add_iovec"], ([b"x"],)),
+        **dict.fromkeys(["add_cb", "remove_cb"], (print,)),
+        **dict.fromkeys(["remove_cb_entry"], (BufferCallback(),)),
+        **dict.fromkeys(["cb_set_flags", "cb_clear_flags"], (BufferCallback(), 1)),
+        **dict.fromkeys(["set_flags", "clear_flags"], (1,)),
+        "find": (b"x",),
+        "add_file": (__file__,),
+        "add_file_segment": (FileSegment(__file__),),
+        "defer_callbacks": (base,),
         "commit": (room,),
     }
     for name, call in calls.items():
@@ -309,6 +319,7 @@ def test_everything_but_closing_is_refused_once_closed():
     for call in (other.add_buffer, other.prepend_buffer, other.remove_buffer):
         with pytest.raises(ValueError, match="closed"):
             call(buf)
+    base.close()
 
 
 def test_a_buffer_is_neither_pickled_nor_copied(buf):

@@ -10,15 +10,19 @@ C_NAMES = {
     "evbuffer_free": "close",
     "evbuffer_reserve_space": "reserve",
     "evbuffer_commit_space": "commit",
+    "evbuffer_file_segment_new": "FileSegment",
+    "evbuffer_file_segment_free": "FileSegment.close",
 }
 
 
 def test_each_name_is_a_method_of_buffer():
     names = [name for name in pyevent.__all__ if name.startswith("evbuffer_")]
-    assert len(names) >= 31
+    assert len(names) >= 44
     for name in names:
         method = C_NAMES.get(name, name.removeprefix("evbuffer_"))
-        expected = Buffer if method == "Buffer" else getattr(Buffer, method)
+        owner, _, method = method.rpartition(".")
+        owner = getattr(pyevent, owner) if owner else Buffer
+        expected = getattr(pyevent, method) if method[0].isupper() else getattr(owner, method)
         assert getattr(pyevent, name) == expected, name
 
 

@@ -1,6 +1,8 @@
 # event2/buffer.h and the inside of evbuffer that the Python face uses.
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from pyevent.c.event cimport event_base
 
 
 cdef extern from "buf/evbuffer.h":
@@ -30,8 +32,8 @@ cdef extern from "buf/evbuffer.h":
     int PE_BUF_FROZEN_START, PE_BUF_FROZEN_END, PE_BUF_PINNED, PE_BUF_FILES
 
     void pe_evbuffer_take(evbuffer *buf, size_t n)
-    const unsigned char *pe_evbuffer_first(evbuffer *buf, size_t *len)
-    Py_ssize_t pe_evbuffer_find_line(evbuffer *buf, evbuffer_eol_style style, size_t *eol_len)
+    Py_ssize_t pe_evbuffer_line(evbuffer *buf, evbuffer_eol_style style,
+                                const unsigned char **data, size_t *eol_len)
     void pe_lines_init(pe_lines *it, evbuffer *buf, evbuffer_eol_style style)
     bint pe_lines_next(pe_lines *it)
     size_t pe_evbuffer_copy_at(evbuffer *buf, size_t pos, void *out, size_t n)
@@ -43,10 +45,31 @@ cdef extern from "buf/evbuffer.h":
 
 
 cdef extern from "event2/buffer.h":
+    cdef struct evbuffer_file_segment:
+        pass
+
     cdef struct evbuffer_ptr:
         Py_ssize_t pos
 
     ctypedef void (*evbuffer_ref_cleanup_cb)(const void *data, size_t n, void *extra) noexcept
+
+    ctypedef struct iovec "struct iovec":
+        void *iov_base
+        size_t iov_len
+
+    cdef struct evbuffer_cb_info:
+        size_t orig_size, n_added, n_deleted
+
+    cdef struct evbuffer_cb_entry:
+        pass
+
+    ctypedef void (*evbuffer_cb_func)(evbuffer *buf, const evbuffer_cb_info *info,
+                                      void *arg) noexcept
+
+    ctypedef void (*evbuffer_file_segment_cleanup_cb)(const evbuffer_file_segment *seg,
+                                                      int flags, void *arg) noexcept
+
+    int EVBUFFER_CB_ENABLED, EVBUF_FS_CLOSE_ON_FREE
 
     evbuffer *evbuffer_new()
     void evbuffer_free(evbuffer *buf)
@@ -79,3 +102,25 @@ cdef extern from "event2/buffer.h":
     int evbuffer_expand(evbuffer *buf, size_t n)
     int evbuffer_freeze(evbuffer *buf, int at_front)
     int evbuffer_unfreeze(evbuffer *buf, int at_front)
+
+    int evbuffer_set_flags(evbuffer *buf, uint64_t flags)
+    int evbuffer_clear_flags(evbuffer *buf, uint64_t flags)
+    size_t evbuffer_add_iovec(evbuffer *buf, iovec *vec, int n)
+
+    evbuffer_cb_entry *evbuffer_add_cb(evbuffer *buf, evbuffer_cb_func cb, void *arg)
+    int evbuffer_remove_cb_entry(evbuffer *buf, evbuffer_cb_entry *entry)
+    int evbuffer_cb_set_flags(evbuffer *buf, evbuffer_cb_entry *entry, uint32_t flags)
+    int evbuffer_cb_clear_flags(evbuffer *buf, evbuffer_cb_entry *entry, uint32_t flags)
+    int evbuffer_defer_callbacks(evbuffer *buf, event_base *base)
+
+    evbuffer_file_segment *evbuffer_file_segment_new(int fd, int64_t offset, int64_t length,
+                                                     unsigned int flags)
+    void evbuffer_file_segment_free(evbuffer_file_segment *seg)
+    void evbuffer_file_segment_add_cleanup_cb(evbuffer_file_segment *seg,
+                                              evbuffer_file_segment_cleanup_cb cb, void *arg)
+    int evbuffer_add_file_segment(evbuffer *buf, evbuffer_file_segment *seg, int64_t offset,
+                                  int64_t length)
+
+
+cdef extern from "buf/file.h":
+    void pe_file_hold(evbuffer_file_segment *file)

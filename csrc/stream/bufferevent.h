@@ -191,7 +191,7 @@ void pe_bev_finish(struct bufferevent *bev);
 /* End what bufferevent_close_after_flush has begun; the bufferevent stays. */
 void pe_bev_stay(struct bufferevent *bev);
 
-/* As bufferevent_close_after_flush, within `limit_ns`; when all is said, or nothing
+/* As bufferevent_close_after_flush with `limit_ns`; when all is said, or nothing
  * can be any more, `done` (NULL: bufferevent_free) is called to free it. */
 int pe_bev_close_after_flush(struct bufferevent *bev, int64_t limit_ns,
                              void (*done)(struct bufferevent *bev, void *arg), void *arg);

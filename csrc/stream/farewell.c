@@ -11,7 +11,7 @@
  * It ends in one of four ways:
  *
  *     the peer has ended too, after FIN         )
- *     the connection broke, or the time is up   )  leave(): it is freed
+ *     the connection broke, or nothing moves    )  leave(): it is freed
  *     bufferevent_free came first                  the farewell goes with it
  *     bufferevent_setcb: somebody wants it back    the farewell alone goes
  *
@@ -36,6 +36,8 @@ struct farewell {
     struct bufferevent *bev;
     struct pe_timer limit;
     struct pe_task leave;
+    int64_t limit_ns;
+    size_t left; /* of the output, when the limit was looked at last */
     void (*done)(struct bufferevent *bev, void *arg);
     void *arg;
 };
@@ -125,7 +127,14 @@ static void run_leave(struct event_base *base, struct pe_task *task) {
 }
 
 static void end_limit(struct event_base *base, struct pe_timer *timer) {
-    pe_task_activate(base, &pe_container(timer, struct farewell, limit)->leave, EV_TIMEOUT);
+    struct farewell *f = pe_container(timer, struct farewell, limit);
+    size_t left = pe_evbuffer_len(&f->bev->output);
+
+    /* A slow peer that takes something is served to the end. */
+    if (left < f->left && pe_timer_set(base, timer, pe_clock_now() + f->limit_ns) == 0)
+        f->left = left;
+    else
+        pe_task_activate(base, &f->leave, EV_TIMEOUT);
 }
 
 static void drop_input(struct bufferevent *bev, void *arg) {
@@ -163,6 +172,8 @@ int pe_bev_close_after_flush(struct bufferevent *bev, int64_t limit_ns,
     f->bev = bev;
     f->done = done;
     f->arg = arg;
+    f->limit_ns = limit_ns;
+    f->left = pe_evbuffer_len(&bev->output);
     pe_timer_init(&f->limit, end_limit);
     pe_task_init(&f->leave, run_leave, bev->task.pri);
     err = pe_timer_set(bev->base, &f->limit, pe_clock_now() + limit_ns);

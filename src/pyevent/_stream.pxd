@@ -11,6 +11,7 @@ cdef class BufferEvent(Attached):
     cdef object readcb
     cdef object writecb
     cdef object eventcb
+    cdef object highcb             # of set_output_high
     cdef object user_arg
     cdef object file               # an object that owns the fd; None: nobody
     cdef PyObject *input_view      # borrowed: a Buffer clears it when it goes

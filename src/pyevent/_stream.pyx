@@ -12,10 +12,13 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromSt
 from cpython.bytes cimport PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
+from libc.stdint cimport int64_t
+from libc.string cimport memset
 from posix.time cimport timeval
 
 from pyevent._buffer cimport Buffer, buffer_orphan, buffer_view
 from pyevent._core cimport (
+    address_of,
     bev_flags,
     check,
     check_err,
@@ -23,6 +26,7 @@ from pyevent._core cimport (
     fd_of,
     sockaddr,
     sockaddr_storage,
+    socklen_t,
     to_ns,
     to_sockaddr,
 )
@@ -46,7 +50,12 @@ import os
 import sys
 
 
-cdef int FAREWELL_SECONDS = 60  # to write the rest to a peer that has said goodbye
+cdef extern from "sys/socket.h":
+    int getsockname(int fd, sockaddr *address, socklen_t *size)
+    int getsockopt(int fd, int level, int name, void *value, socklen_t *size)
+
+
+cdef int64_t FAREWELL_NS = 60_000_000_000  # for a peer that takes nothing of what is left for it
 
 
 # --- what listeners share with it ------------------------------------------------------
@@ -168,27 +177,30 @@ cdef void bev_happened(bufferevent *bev, short what, void *arg) noexcept:
 
 cdef void bev_say_goodbye(BufferEvent self, int what) noexcept:
     """Nobody looks after the end of this connection: close it, at EOF after its output."""
-    cdef timeval limit
     if (what & (BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT)
-            or evbuffer_get_length(bufferevent_get_output(self.bev)) == 0):
+            or evbuffer_get_length(bufferevent_get_output(self.bev)) == 0
+            or bev_leave(self, FAREWELL_NS) < 0):
         self.close()
-        return
-    limit.tv_sec = FAREWELL_SECONDS
-    limit.tv_usec = 0
-    if bufferevent_set_timeouts(self.bev, NULL, &limit) < 0:
-        self.close()
-        return
-    if bufferevent_enable(self.bev, EV_WRITE) < 0:
-        self.close()
-        return
-    bufferevent_setwatermark(self.bev, EV_WRITE, 0, 0)
-    bufferevent_setcb(self.bev, NULL, bev_said_all, bev_happened, <void *>self)
 
 
-cdef void bev_said_all(bufferevent *bev, void *arg) noexcept:
+cdef int bev_leave(BufferEvent self, int64_t limit_ns) noexcept:
+    """Close it after its output; 0 or a negative errno. The base holds it until then."""
+    cdef int err = pe_bev_close_after_flush(self.bev, limit_ns, bev_gone, <void *>self)
+    if err == 0:
+        hold(self)
+    return err
+
+
+cdef void bev_gone(bufferevent *bev, void *arg) noexcept:
     cdef BufferEvent self = <BufferEvent>arg
-    if evbuffer_get_length(bufferevent_get_output(bev)) == 0:
-        self.close()
+    self.close()
+
+
+cdef void bev_too_much(bufferevent *bev, void *arg) noexcept:
+    cdef BufferEvent self = <BufferEvent>arg
+    cdef object callback = self.highcb
+    if callback is not None:
+        bev_data(self, callback, None, "exception in output_high callback")
 
 
 cdef int bev_require(BufferEvent self) except -1:
@@ -272,7 +284,8 @@ cdef class BufferEvent(Attached):
         """
         if self.bev != NULL:
             bev_detach(self)
-        self.readcb = self.writecb = self.eventcb = self.user_arg = self.file = None
+        self.readcb = self.writecb = self.eventcb = self.highcb = None
+        self.user_arg = self.file = None
 
     free = close
 
@@ -367,9 +380,80 @@ cdef class BufferEvent(Attached):
 
     @property
     def error(self):
-        """The :class:`OSError` of the last BEV_EVENT_ERROR; ``None``: there was none."""
-        cdef int number = pe_bufferevent_error(self.bev) if self.bev != NULL else 0
-        return OSError(number, os.strerror(number)) if number else None
+        """The :class:`OSError` of the last BEV_EVENT_ERROR; ``None``: there was none.
+
+        It names the peer, and how many bytes of output the kernel has not taken: what it
+        has taken may not have arrived either. A ``socket.gaierror`` where a name was not
+        found.
+        """
+        return bev_error(self) if self.bev != NULL else None
+
+    @property
+    def peername(self):
+        """The peer's address as the socket module gives it; ``None``: there is none.
+
+        It stays known when the connection is broken, or could not be made.
+        """
+        cdef sockaddr_storage storage
+        cdef socklen_t size = sizeof(storage)
+        bev_require(self)
+        if bufferevent_socket_get_peer(self.bev, <sockaddr *>&storage, &size) < 0:
+            return None
+        return address_of(<const sockaddr *>&storage, <int>size)
+
+    @property
+    def sockname(self):
+        """Its own address; ``None``: there is none."""
+        cdef sockaddr_storage storage
+        cdef socklen_t size = sizeof(storage)
+        bev_require(self)
+        if getsockname(bufferevent_getfd(self.bev), <sockaddr *>&storage, &size) < 0:
+            return None
+        return address_of(<const sockaddr *>&storage, <int>size)
+
+    def set_option(self, str name not None, int value):
+        """Set an option of the socket, such as ``set_option("TCP_NODELAY", True)``.
+
+        :param name: of an option whose value is a number: ``SO_...``, ``TCP_...``,
+            ``IP_...`` or ``IPV6_...``, as the socket module has it.
+        :raises ValueError: it has none of that name.
+        :raises OSError: the kernel refuses, or there is no socket yet.
+        """
+        cdef int level, option
+        level, option = socket_option(name)
+        bev_require(self)
+        check_err(pe_sock_option(bufferevent_getfd(self.bev), level, option, value), name)
+
+    def get_option(self, str name not None):
+        """The value of such an option."""
+        cdef int level, option, value = 0
+        cdef socklen_t size = sizeof(value)
+        level, option = socket_option(name)
+        bev_require(self)
+        check(getsockopt(bufferevent_getfd(self.bev), level, option, &value, &size))
+        return value
+
+    def set_keepalive(self, int seconds):
+        """Have the kernel look, after *seconds* of silence, whether the peer is still there
+        (TCP). 0: no longer."""
+        bev_require(self)
+        check(evutil_set_tcp_keepalive(bufferevent_getfd(self.bev), seconds > 0, seconds))
+
+    def stats(self):
+        """What it has done since this was first asked, as a ``dict``.
+
+        ``bytes_read``, ``bytes_written``, and ``reads`` and ``writes``, the system calls.
+        Before the first call nothing is counted.
+        """
+        cdef bufferevent_stats found
+        bev_require(self)
+        check(bufferevent_get_stats(self.bev, &found))
+        return {
+            "bytes_read": found.bytes_read,
+            "bytes_written": found.bytes_written,
+            "reads": found.reads,
+            "writes": found.writes,
+        }
 
     # -- data
 
@@ -387,6 +471,46 @@ cdef class BufferEvent(Attached):
             check(bufferevent_write(self.bev, view.buf, view.len))
         finally:
             PyBuffer_Release(&view)
+
+    def writelines(self, parts):
+        """Add each of *parts*, an iterable of bytes-like objects, to the output.
+
+        If the iterable fails, what came before is written.
+        """
+        for part in parts:
+            self.write(part)
+
+    def sendfile(self, file, offset=0, length=None):
+        """Add a range of a file to the output, which the kernel sends without copying it.
+
+        :param file: a path, a descriptor, or an object with a ``fileno()``; it may be
+            closed at once.
+        :param offset: where to begin, in bytes.
+        :param length: how many bytes; ``None``: to the end as it is now.
+        :raises OSError: there is no such file; EINVAL: no such range in it.
+
+        If the file becomes shorter, the connection fails when its end is reached.
+        """
+        cdef long long start = offset
+        cdef long long size = -1 if length is None else length
+        cdef evbuffer_file_segment *segment
+        cdef int fd
+        bev_require(self)
+        if start < 0 or (length is not None and size < 0):
+            raise ValueError(f"not a range of a file: offset={offset!r}, length={length!r}")
+        if isinstance(file, (str, bytes, os.PathLike)):
+            fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        else:
+            fd = os.dup(fd_of(file))
+        if self.bev == NULL:  # fileno() may have done anything
+            pe_close(fd)
+            bev_require(self)
+        segment = evbuffer_file_segment_new(fd, start, size, EVBUF_FS_CLOSE_ON_FREE)
+        if segment == NULL:
+            pe_close(fd)
+            check(-1)
+        check(evbuffer_add_file_segment(bufferevent_get_output(self.bev), segment, 0, -1))
+        evbuffer_file_segment_free(segment)
 
     def write_buffer(self, Buffer buf not None):
         """Move all of *buf* to the output without copying."""
@@ -431,6 +555,73 @@ cdef class BufferEvent(Attached):
         check(bufferevent_socket_connect(self.bev, <const sockaddr *>&storage, size))
 
     socket_connect = connect
+
+    def connect_hostname(self, str hostname not None, int port, int family=0):
+        """Look *hostname* up and connect; the event callback is told as for :meth:`connect`.
+
+        All addresses that the name has are tried, a new one every 250 ms or when one has
+        failed, until one is connected.
+
+        :param port: 1 to 65535.
+        :param family: ``socket.AF_INET`` or ``AF_INET6``; 0: both.
+        :raises OSError: nothing was begun.
+        """
+        bev_connect_hostname(self, family, 0, hostname, port)
+
+    def socket_connect_hostname(self, dns_base, int family, str hostname not None, int port):
+        """The same with the arguments in C's order; *dns_base* is ``None``."""
+        if dns_base is not None:
+            raise TypeError(f"there is no evdns_base, so it must be None, not {dns_base!r}")
+        bev_connect_hostname(self, family, 0, hostname, port)
+
+    def socket_connect_hostname_hints(self, dns_base, hints, str hostname not None, int port):
+        """The same with *hints*: ``None``, or a mapping with ``"family"`` and ``"flags"``."""
+        if dns_base is not None:
+            raise TypeError(f"there is no evdns_base, so it must be None, not {dns_base!r}")
+        hints = {} if hints is None else hints
+        bev_connect_hostname(self, hints.get("family", 0), hints.get("flags", 0), hostname, port)
+
+    def socket_get_dns_error(self):
+        """The ``EAI_*`` number of the last lookup; 0: it has found something."""
+        bev_require(self)
+        return bufferevent_socket_get_dns_error(self.bev)
+
+    def close_after_flush(self, timeout=60.0):
+        """Close it when the output has been written and the peer has ended too.
+
+        No callback is called any more and nothing can be written. After the output the
+        peer gets an end of file; what it still sends is dropped. An error closes it, and
+        so does a peer that takes nothing for *timeout* seconds, or that does not end
+        for so long. :attr:`closed` says when it is done. :meth:`close` ends it at once,
+        and :meth:`setcb` takes it back.
+        """
+        cdef int64_t limit_ns = to_ns(timeout)
+        bev_require(self)
+        check_err(bev_leave(self, limit_ns), self)
+
+    def shutdown_write(self):
+        """Give the peer an end of file after all output is written; reading goes on.
+
+        Nothing can be written from now on.
+        """
+        bev_require(self)
+        check(bufferevent_shutdown_write(self.bev))
+
+    def set_output_high(self, size_t mark, callback):
+        """Call ``callback(bev, arg)`` when the output has grown beyond *mark* bytes.
+
+        It runs inside the write that does so, once; again only after the output has
+        fallen to the low mark of EV_WRITE, where the write callback says that producing
+        may go on. *arg* is that of :meth:`setcb`. ``None`` or 0: no longer.
+        """
+        bev_require(self)
+        checked_callback(callback, "callback")
+        if callback is None or mark == 0:
+            check(bufferevent_set_output_high(self.bev, 0, NULL, NULL))
+            self.highcb = None
+            return
+        check(bufferevent_set_output_high(self.bev, mark, bev_too_much, <void *>self))
+        self.highcb = callback
 
     def enable(self, int events):
         """Switch ``EV_READ``, ``EV_WRITE`` or both on."""
@@ -573,6 +764,64 @@ cdef int bev_change_fd(BufferEvent self, object fd, bint closes_old) except -1:
     if close_old is not None:
         close_old()
     return 0
+
+
+cdef int bev_connect_hostname(BufferEvent self, int family, int flags, str hostname,
+                              int port) except -1:
+    cdef evutil_addrinfo hints
+    cdef bytes name = hostname.encode("ascii" if hostname.isascii() else "idna")
+    if not 1 <= port <= 65535:
+        raise ValueError(f"port must be 1 to 65535: {port}")
+    if b"\0" in name:
+        raise ValueError(f"no host has a name with a null character: {hostname!r}")
+    bev_require(self)
+    memset(&hints, 0, sizeof(hints))
+    hints.ai_family = family
+    hints.ai_flags = flags
+    return check(bufferevent_socket_connect_hostname_hints(self.bev, NULL, &hints, name, port))
+
+
+cdef object bev_error(BufferEvent self):
+    cdef int number = bufferevent_socket_get_dns_error(self.bev)
+    cdef size_t left = evbuffer_get_length(bufferevent_get_output(self.bev))
+    cdef object peer
+    if pe_bufferevent_error(self.bev) == 0:
+        return None
+    if number != 0:
+        import socket  # only a lookup that has failed needs it
+        host = (<bytes>pe_bufferevent_host(self.bev)).decode("ascii", "replace")
+        return socket.gaierror(number, f"{evutil_gai_strerror(number).decode()}: {host}")
+    number = pe_bufferevent_error(self.bev)
+    message = os.strerror(number)
+    peer = self.peername
+    if peer is not None:
+        message += f": {address_text(peer)}"
+    if left != 0:
+        message += f", {left} byte{'s' if left != 1 else ''} of output not sent"
+    return OSError(number, message)
+
+
+cdef str address_text(object address):
+    if not isinstance(address, tuple):
+        return os.fsdecode(address) if address else "unnamed Unix socket"
+    if len(address) == 4:
+        return f"[{address[0]}]:{address[1]}"
+    return f"{address[0]}:{address[1]}"
+
+
+cdef tuple socket_option(str name):
+    """The level and the number of an option by its name."""
+    import socket  # who names options has it loaded
+    level = {
+        "SO": socket.SOL_SOCKET,
+        "TCP": socket.IPPROTO_TCP,
+        "IP": socket.IPPROTO_IP,
+        "IPV6": socket.IPPROTO_IPV6,
+    }.get(name.partition("_")[0])
+    number = getattr(socket, name, None)
+    if level is None or not isinstance(number, int):
+        raise ValueError(f"this system has no socket option {name!r}")
+    return level, number
 
 
 cdef evbuffer *buffer_require(Buffer buf) except NULL:

@@ -144,6 +144,9 @@ evbuffer_unfreeze = Buffer.unfreeze
 
 bufferevent_socket_new = BufferEvent
 bufferevent_socket_connect = BufferEvent.socket_connect
+bufferevent_socket_connect_hostname = BufferEvent.socket_connect_hostname
+bufferevent_socket_connect_hostname_hints = BufferEvent.socket_connect_hostname_hints
+bufferevent_socket_get_dns_error = BufferEvent.socket_get_dns_error
 bufferevent_free = BufferEvent.close
 bufferevent_setcb = BufferEvent.setcb
 bufferevent_getcb = BufferEvent.getcb

@@ -107,9 +107,10 @@ int bufferevent_decref(struct bufferevent *bev);
 /* The same after all output is written. Nothing is called any more and nothing can
  * be added. When the output has gone the peer gets an end of file; what it still
  * sends is read and dropped, until it ends too: closing over unread input would make
- * TCP take back what the peer has not read yet. Over a broken connection, or when
- * `timeout` (NULL: 60 seconds, all in all) has passed, it is freed as it is. Marks
- * and timeouts are reset. The pointer is not to be used afterwards, except that
+ * TCP take back what the peer has not read yet. It is freed as it is when the
+ * connection breaks, or when nothing has gone out for `timeout` (NULL: 60 seconds;
+ * looked at once in that time) and, after all is written, no end of file has come
+ * for so long. Marks and timeouts are reset. The pointer is not to be used afterwards, except that
  * bufferevent_free ends it early, and bufferevent_setcb takes it back: then it is the
  * caller's as before. -1 and nothing has changed: ENOMEM, or EINVAL when it is freed.
  * Not in libevent. */

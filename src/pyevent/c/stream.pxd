@@ -1,12 +1,30 @@
 # event2/bufferevent.h, event2/listener.h and what the Python face needs beside them.
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from posix.time cimport timeval
 
-from pyevent._core cimport sockaddr
+from pyevent._core cimport sockaddr, socklen_t
 from pyevent.c.buffer cimport evbuffer
 from pyevent.c.event cimport event_base
 
+
+cdef extern from "event2/buffer.h":
+    cdef struct evbuffer_file_segment:
+        pass
+    unsigned EVBUF_FS_CLOSE_ON_FREE
+
+    evbuffer_file_segment *evbuffer_file_segment_new(int fd, long long offset, long long length,
+                                                     unsigned flags)
+    void evbuffer_file_segment_free(evbuffer_file_segment *seg)
+    int evbuffer_add_file_segment(evbuffer *buf, evbuffer_file_segment *seg, long long offset,
+                                  long long length)
+
+
+cdef extern from "event2/util.h":
+    cdef struct evutil_addrinfo:
+        int ai_family, ai_flags
+    const char *evutil_gai_strerror(int err)
+    int evutil_set_tcp_keepalive(int fd, int on, int timeout)
 
 cdef extern from "event2/bufferevent.h":
     cdef struct bufferevent:
@@ -21,6 +39,20 @@ cdef extern from "event2/bufferevent.h":
     int BEV_OPT_CLOSE_ON_FREE
 
     bufferevent *bufferevent_socket_new(event_base *base, int fd, int options)
+    cdef struct evdns_base:
+        pass
+    cdef struct bufferevent_stats:
+        uint64_t bytes_read, bytes_written, reads, writes
+
+    int bufferevent_socket_connect_hostname_hints(bufferevent *bev, evdns_base *dns,
+                                                  const evutil_addrinfo *hints,
+                                                  const char *hostname, int port)
+    int bufferevent_socket_get_dns_error(bufferevent *bev)
+    int bufferevent_socket_get_peer(bufferevent *bev, sockaddr *addr, socklen_t *len)
+    int bufferevent_shutdown_write(bufferevent *bev)
+    int bufferevent_set_output_high(bufferevent *bev, size_t mark, bufferevent_data_cb cb,
+                                    void *arg)
+    int bufferevent_get_stats(bufferevent *bev, bufferevent_stats *stats)
     int bufferevent_socket_connect(bufferevent *bev, const sockaddr *addr, int socklen)
     void bufferevent_free(bufferevent *bev)
     void bufferevent_setcb(bufferevent *bev, bufferevent_data_cb readcb,
@@ -52,6 +84,9 @@ cdef extern from "event2/bufferevent.h":
 
 
 cdef extern from "stream/bufferevent.h":
+    const char *pe_bufferevent_host(const bufferevent *bev)
+    int pe_bev_close_after_flush(bufferevent *bev, int64_t limit_ns,
+                                 void (*done)(bufferevent *bev, void *arg) noexcept, void *arg)
     int pe_bufferevent_error(const bufferevent *bev)
     bint pe_bufferevent_connecting(const bufferevent *bev)
     bint pe_bufferevent_closes_fd(const bufferevent *bev)
@@ -82,3 +117,4 @@ cdef extern from "event2/listener.h":
 cdef extern from "base/sock.h":
     int pe_close(int fd)
     int pe_sock_nonblock(int fd)
+    int pe_sock_option(int fd, int level, int name, int value)

@@ -76,21 +76,30 @@ static void block_all(struct bufferevent_rate_limit_group *group, enum pe_rate_d
     }
 }
 
-/* May call out, and members come and go meanwhile. The caller holds the group. */
-static void unblock_all(struct bufferevent_rate_limit_group *group, enum pe_rate_dir dir) {
-    struct pe_link waiting, *at;
-
-    group->is_empty[dir] = false;
-    pe_list_init(&waiting);
-    pe_list_splice_back(&waiting, &group->members);
-    while (!group->is_empty[dir] && (at = pe_list_pop_front(&waiting)) != NULL) {
+/* The first member that the group holds in this direction; NULL: none. */
+static struct pe_rate *first_blocked(struct bufferevent_rate_limit_group *group,
+                                     enum pe_rate_dir dir) {
+    for (struct pe_link *at = group->members.next; at != &group->members; at = at->next) {
         struct pe_rate *r = pe_container(at, struct pe_rate, of_group);
 
-        pe_list_push_back(&group->members, at);
+        if ((dir == PE_RATE_READ ? r->bev->read_blocked : r->bev->write_blocked) & PE_BLOCK_GROUP)
+            return r;
+    }
+    return NULL;
+}
+
+/* May call out: members come and go meanwhile, and the bucket may be emptied. Who has
+ * gone on is at the end of the list, so the first is mostly the one looked for. The
+ * caller holds the group. */
+static void unblock_all(struct bufferevent_rate_limit_group *group, enum pe_rate_dir dir) {
+    struct pe_rate *r;
+
+    group->is_empty[dir] = false;
+    while (!group->is_empty[dir] && (r = first_blocked(group, dir)) != NULL) {
+        pe_list_remove(&r->of_group);
+        pe_list_push_back(&group->members, &r->of_group);
         pe_bev_unblock(r->bev, pe_rate_event(dir), PE_BLOCK_GROUP);
     }
-    pe_list_splice_back(&waiting, &group->members);
-    pe_list_splice_back(&group->members, &waiting);
 }
 
 /* The bucket has changed. */
@@ -113,7 +122,7 @@ static void apply(struct bufferevent_rate_limit_group *group) {
         fail_all(group, err);
     group->refs++;
     for (int dir = 0; dir < PE_RATE_DIRS; dir++) {
-        if (goes_on[dir])
+        if (goes_on[dir] && group->bucket.left[dir] > 0)
             unblock_all(group, dir);
     }
     drop(group);

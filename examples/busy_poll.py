@@ -59,8 +59,8 @@ def run(listener: socket.socket, must_stop: list[bool]) -> None:
     while not must_stop:
         try:
             sock, _ = listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            pass
+        except OSError:
+            pass  # nobody is there, as a rule; or no descriptor is left: asked again at once
         else:
             sock.setblocking(False)
             clients.add(Client(sock))
@@ -80,8 +80,9 @@ def main() -> None:
     must_stop: list[bool] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: must_stop.append(True))
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
-        listener = socket.create_server((options.host, options.port), backlog=1024)
+        listener = socket.create_server((options.host, options.port), family=family, backlog=1024)
     except OSError as error:
         sys.exit(f"{parser.prog}: {error}")
     with listener:

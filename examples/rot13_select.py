@@ -14,11 +14,13 @@ import select
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 
 UPPER, LOWER = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz"
 ROT13 = bytes.maketrans(UPPER + LOWER, UPPER[13:] + UPPER[:13] + LOWER[13:] + LOWER[:13])
 OUTPUT_MAX = 1 << 20  # bytes that may wait for a client that does not read
+REST = 0.1  # seconds, when no connection can be accepted
 
 
 class Client:
@@ -58,6 +60,7 @@ class Server:
     def __init__(self, listener: socket.socket) -> None:
         self.listener = listener
         self.clients: set[Client] = set()
+        self.rests_until = 0.0
         # A signal that comes right before select() would not wake it: have it write a byte.
         self.wake, self.alarm = socket.socketpair()
         self.alarm.setblocking(False)
@@ -67,10 +70,13 @@ class Server:
 
     def run(self) -> None:
         while True:
-            reads: list[socket.socket | Client] = [self.wake, self.listener]
+            reads: list[socket.socket | Client] = [self.wake]
             reads += [client for client in self.clients if client.wants_to_read()]
             writes = [client for client in self.clients if client.output]
-            readable, writable, _ = select.select(reads, writes, [])
+            rest = self.rests_until - time.monotonic()
+            if rest <= 0:
+                reads.append(self.listener)
+            readable, writable, _ = select.select(reads, writes, [], rest if rest > 0 else None)
             if self.wake in readable:
                 return  # a signal
             if self.listener in readable:
@@ -86,6 +92,12 @@ class Server:
             sock, _ = self.listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return  # it has left before we came
+        except OSError as error:
+            # Out of descriptors, as a rule. The connection stays in the queue, and select()
+            # would say so again and again: look away for a moment.
+            print(f"accept: {error}", file=sys.stderr)
+            self.rests_until = time.monotonic() + REST
+            return
         if sock.fileno() >= 1024:
             sock.close()  # FD_SETSIZE: select() cannot watch it
             return
@@ -121,8 +133,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=40713, help="0: any free one (%(default)s)")
     options = parser.parse_args()
 
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
-        listener = socket.create_server((options.host, options.port), backlog=1024)
+        listener = socket.create_server((options.host, options.port), family=family, backlog=1024)
     except OSError as error:
         sys.exit(f"{parser.prog}: {error}")
     with listener:

@@ -9,6 +9,7 @@ from pyevent._loop import EventBase as EventBase
 from pyevent._loop import EventConfig as EventConfig
 from pyevent._loop import backends as backends
 from pyevent._loop import get_supported_methods as get_supported_methods
+from pyevent._loop import set_fork_handling as set_fork_handling
 from pyevent._notes import BufferCallback as BufferCallback
 from pyevent._stream import BufferEvent as BufferEvent
 from pyevent._watch import CheckWatcher as CheckWatcher

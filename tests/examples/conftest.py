@@ -1,7 +1,8 @@
 """The ROT13 servers as processes of their own, for tests that are their clients.
 
-There are four: the two examples, and the C program of tests/c/programs linked with our core and
-with libevent. A test that takes `server` runs on each of them, on every backend.
+There are two examples on pyevent, and the C program of tests/c/programs linked with our core and
+with libevent. A test that takes `server` runs on each of them, on every backend; and on the three
+examples without a loop.
 """
 
 import contextlib
@@ -26,9 +27,13 @@ PYTHON = [sys.executable, "-X", "dev", "-W", "error"]
 COMMANDS = {
     "bufferevent": [*PYTHON, str(ROOT / "examples/rot13_bufferevent.py"), "--port", "0"],
     "events": [*PYTHON, str(ROOT / "examples/rot13_events.py"), "--port", "0"],
+    "fork": [*PYTHON, str(ROOT / "examples/rot13_fork.py"), "--port", "0"],
+    "busy_poll": [*PYTHON, str(ROOT / "examples/busy_poll.py"), "--port", "0"],
+    "select": [*PYTHON, str(ROOT / "examples/rot13_select.py"), "--port", "0"],
     "c": [str(ROOT / "build/c" / PROGRAM)],
     "libevent": [str(ROOT / "build/plain" / f"{PROGRAM}.libevent")],
 }
+ON_OUR_LOOP = ("bufferevent", "events", "c")
 ROT13 = bytes.maketrans(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
     b"NOPQRSTUVWXYZABCDEFGHIJKLMnopqrstuvwxyzabcdefghijklm",
@@ -147,19 +152,39 @@ class Server:
         self.stderr.close()
 
 
+class ForkingServer(Server):
+    """What others have in descriptors this one has in processes."""
+
+    def children(self):
+        """Those that have not ended; a zombie is only buried with the next connection."""
+        with open(f"/proc/{self.pid}/task/{self.pid}/children") as children:
+            return [pid for pid in children.read().split() if not is_zombie(pid)]
+
+    def fds(self):
+        return len(self.children())
+
+
+def is_zombie(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def start(name, backend=None, before=()):
-    """One of the four servers; `before` is put before its command."""
+    """One of the servers; `before` is put before its command."""
     command = COMMANDS[name]
     if name in ("c", "libevent") and not os.path.exists(command[0]):
         reason = "libevent-dev is not installed" if name == "libevent" else "make builds it"
         pytest.skip(f"{os.path.relpath(command[0], ROOT)} is not there: {reason}")
-    return Server([*before, *command], backend)
+    return (ForkingServer if name == "fork" else Server)([*before, *command], backend)
 
 
 def kinds():
     """(server, backend) pairs: ours on every backend that opens here."""
     for name in COMMANDS:
-        for backend in pyevent.backends() if name != "libevent" else [None]:
+        for backend in pyevent.backends() if name in ON_OUR_LOOP else [None]:
             yield pytest.param((name, backend), id="-".join(filter(None, (name, backend))))
 
 

@@ -17,7 +17,8 @@ from pyevent import (
 
 ANY = ("127.0.0.1", 0)
 
-# What a closed connection refuses, with arguments that an open one takes.
+# What a closed connection refuses, with arguments that an open one takes; a class
+# stands for an object of it.
 CONNECTION = {
     "__enter__": (),
     "setcb": (print,),
@@ -28,9 +29,9 @@ CONNECTION = {
     "setfd": (-1,),
     "replacefd": (-1,),
     "write": (b"x",),
-    "write_buffer": (Buffer(),),
+    "write_buffer": (Buffer,),
     "read": (1,),
-    "read_buffer": (Buffer(),),
+    "read_buffer": (Buffer,),
     "connect": (ANY,),
     "socket_connect": (None,),
     "enable": (EV_READ,),
@@ -64,8 +65,9 @@ def closed(request, base, streams):
 
 def test_closed_connection_refuses_everything(closed):
     for name, args in CONNECTION.items():
+        made = [arg() if isinstance(arg, type) else arg for arg in args]
         with pytest.raises(RuntimeError, match="closed"):
-            getattr(closed, name)(*args)
+            getattr(closed, name)(*made)
     for name in PROPERTIES:
         with pytest.raises(RuntimeError, match="closed"):
             getattr(closed, name)

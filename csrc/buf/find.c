@@ -268,6 +268,27 @@ ssize_t pe_evbuffer_line(struct evbuffer *buf, enum evbuffer_eol_style style,
     return len;
 }
 
+void *pe_evbuffer_take_line(struct evbuffer *buf, enum evbuffer_eol_style style,
+                            void *(*make)(const void *data, size_t len)) {
+    size_t eol_len, n;
+    ssize_t len;
+    void *line;
+
+    if ((unsigned)style > EVBUFFER_EOL_NUL ||
+        buf->flags & (PE_BUF_FILES | PE_BUF_FROZEN_START | PE_BUF_PINNED))
+        return NULL;
+    len = find_in_first(buf, style, &eol_len);
+    if (len < 0)
+        return NULL;
+    line = make(pe_seg_at(buf->first, 0), (size_t)len);
+    if (line == NULL)
+        return NULL;
+    n = (size_t)len + eol_len;
+    if (PE_UNLIKELY(!pe_buf_step_quietly(buf, n)))
+        pe_evbuffer_take(buf, n);
+    return line;
+}
+
 static PE_COLD struct evbuffer_ptr search_eol_on(struct evbuffer *buf,
                                                  const struct evbuffer_ptr *start,
                                                  size_t *eol_len_out,

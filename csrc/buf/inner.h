@@ -122,6 +122,15 @@ static inline void pe_buf_tell(struct evbuffer *buf, size_t added, size_t remove
 /* After `n` bytes went from `from` to `to`. */
 void pe_buf_tell_moved(struct evbuffer *to, struct evbuffer *from, size_t n);
 
+/* Drain `n` bytes when that is a step inside the first segment and nobody is told:
+ * true when it was. What is left to do for a line is little, so it shows. */
+static inline bool pe_buf_step_quietly(struct evbuffer *buf, size_t n) {
+    if (buf->len == 0 || n >= pe_seg_used(buf->first) || buf->hook != NULL || buf->rare != NULL)
+        return false;
+    pe_buf_step(buf, n);
+    return true;
+}
+
 static inline void pe_buf_bury(struct pe_dead *dead) {
     if (PE_UNLIKELY(dead->first != NULL))
         pe_dead_run(dead);

@@ -14,17 +14,8 @@ static inline void drop_front(struct evbuffer *buf, size_t n) {
     pe_buf_bury(&dead);
 }
 
-/* The same when that is a step inside the first segment and nobody is told: true
- * when it was. What is left to do for a line is little, so it shows. */
-static inline bool step_front(struct evbuffer *buf, size_t n) {
-    if (buf->len == 0 || n >= pe_seg_used(buf->first) || buf->hook != NULL || buf->rare != NULL)
-        return false;
-    pe_buf_step(buf, n);
-    return true;
-}
-
 void pe_evbuffer_take(struct evbuffer *buf, size_t n) {
-    if (PE_LIKELY(step_front(buf, n)))
+    if (PE_LIKELY(pe_buf_step_quietly(buf, n)))
         return;
     if (n > buf->len)
         n = buf->len;
@@ -35,7 +26,7 @@ void pe_evbuffer_take(struct evbuffer *buf, size_t n) {
 int evbuffer_drain(struct evbuffer *buf, size_t len) {
     int err;
 
-    if (PE_LIKELY(!(buf->flags & PE_BUF_FROZEN_START) && step_front(buf, len)))
+    if (PE_LIKELY(!(buf->flags & PE_BUF_FROZEN_START) && pe_buf_step_quietly(buf, len)))
         return 0; /* without a rare part it has no pins */
     if (len == 0 || buf->len == 0)
         return 0;

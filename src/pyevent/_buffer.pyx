@@ -35,6 +35,7 @@ from cpython.memoryview cimport (
     PyMemoryView_GET_BUFFER,
 )
 from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
 from libc.errno cimport EBUSY, EINTR, EINVAL, EIO, ENOMEM, EOVERFLOW, EPERM, errno
 from libc.limits cimport INT_MAX
 from libc.stdint cimport int64_t, uint64_t
@@ -69,6 +70,8 @@ cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
     Py_ssize_t Py_REFCNT(PyObject *)
     Py_ssize_t PyNumber_AsSsize_t(object n, PyObject *overflow) except? -1
+    PyObject *PyErr_Occurred()
+    void *PyBytes_FromStringAndSize_ "PyBytes_FromStringAndSize"(const char *, Py_ssize_t)
     int PyGC_Disable()
     int PyGC_Enable()
 
@@ -146,13 +149,32 @@ cdef object gather(Buffer self, size_t pos, size_t n):
     return data
 
 
+cdef void *bytes_of(const void *data, size_t n) noexcept:
+    return PyBytes_FromStringAndSize_(<const char *>data, <Py_ssize_t>n)
+
+
 cdef inline object next_line(Buffer self, int eol, Py_ssize_t max_line):
     """The first line, taken out; None: no line is complete."""
+    cdef void *made
+    cdef object line
+    if self.buf != NULL and max_line < 0:
+        made = pe_evbuffer_take_line(self.buf, <evbuffer_eol_style>eol, bytes_of)
+        if made != NULL:
+            line = <object>made
+            Py_DECREF(line)
+            return line
+    return next_line_on(self, eol, max_line)
+
+
+cdef object next_line_on(Buffer self, int eol, Py_ssize_t max_line):
+    """The same where it is not easily had."""
     cdef evbuffer *buf = self.buf
     cdef const unsigned char *data = NULL
     cdef size_t eol_len = 0
     cdef Py_ssize_t n
     cdef object line
+    if PyErr_Occurred() != NULL:  # no memory for a line
+        reraise()
     if buf == NULL or <unsigned int>eol > EVBUFFER_EOL_NUL:
         refuse_eol(self, eol)
     if buf.flags & HELD_START and buf.len > 0:
@@ -933,6 +955,10 @@ cdef int require_own(Buffer self) except -1:
 cdef int refuse_eol(Buffer self, int eol) except -1:
     opened(self)
     raise ValueError(f"eol must be EVBUFFER_EOL_*, not {eol}")
+
+
+cdef int reraise() except -1:
+    return -1  # with the exception that is set
 
 
 cdef int look_into_files(Buffer self) except -1:

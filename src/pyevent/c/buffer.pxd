@@ -34,6 +34,8 @@ cdef extern from "buf/evbuffer.h":
     void pe_evbuffer_take(evbuffer *buf, size_t n)
     Py_ssize_t pe_evbuffer_line(evbuffer *buf, evbuffer_eol_style style,
                                 const unsigned char **data, size_t *eol_len)
+    void *pe_evbuffer_take_line(evbuffer *buf, evbuffer_eol_style style,
+                                void *(*make)(const void *data, size_t n) noexcept)
     void pe_lines_init(pe_lines *it, evbuffer *buf, evbuffer_eol_style style)
     bint pe_lines_next(pe_lines *it)
     size_t pe_evbuffer_copy_at(evbuffer *buf, size_t pos, void *out, size_t n)

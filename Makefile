@@ -7,6 +7,7 @@
 # make pytest    Python tests; ARGS='-k listener -x'
 # make pytest-san  the same with the extension under ASan + UBSan
 # make pytest-kq   those that run per backend, on kqueue, emulated
+# make fuzz      random inputs; T=buffer: one target, SECONDS=300
 # make stress    the tests under load with more clients and more rounds;
 #                make stress-san: 1,000 connections under ASan
 # make lib       the C core for C users: build/lib/libpyevent.a
@@ -27,7 +28,7 @@ MAKEFLAGS += -j$(JOBS) --no-builtin-rules --no-print-directory
 Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: build run test ctest pytest pytest-san pytest-kq stress stress-san lib cross wheel lint clean
+.PHONY: build run test ctest pytest pytest-san pytest-kq fuzz stress stress-san lib cross wheel lint clean
 
 # ---- Python -------------------------------------------------------------------
 #
@@ -121,8 +122,14 @@ endif
 KQ_TESTS := $(filter tests/c/kqueue/% tests/c/loop/% tests/c/stream/%,$(TESTS))
 TESTS := $(filter-out tests/c/kqueue/%,$(TESTS))
 
+# What fuzzing has found stays found: each corpus is replayed with the tests.
+FUZZERS := $(wildcard tests/c/fuzz/fuzz_*.c)
+ifndef T
+FUZZ_REPLAYS := $(FUZZERS:%.c=build/san/%)
+endif
+
 C_TESTS := $(TESTS:%.c=build/c/%) $(PARITY:%.c=build/plain/%.libevent) $(KQ_TESTS:%.c=build/kq/%)
-SAN_TESTS := $(TESTS:%.c=build/san/%) $(KQ_TESTS:%.c=build/kq-san/%)
+SAN_TESTS := $(TESTS:%.c=build/san/%) $(KQ_TESTS:%.c=build/kq-san/%) $(FUZZ_REPLAYS)
 C_PROGRAMS := $(PROGRAMS:%.c=build/c/%) $(PARITY_PROGRAMS:%.c=build/plain/%.libevent)
 .SECONDARY:
 
@@ -161,6 +168,8 @@ build/plain/tests/c/programs/%.libevent: build/plain/tests/c/programs/%.o
 build/c/tests/c/%: build/c/tests/c/%.o build/c/tests/c/harness.o build/lib/libpyevent.a
 	$(Q)$(CC) -pthread $^ -o $@
 build/san/tests/c/%: build/san/tests/c/%.o build/san/tests/c/harness.o build/san/libpyevent.a
+	$(Q)$(CC) -pthread $(CFLAGS_SAN) $^ -o $@
+build/san/tests/c/fuzz/%: build/san/tests/c/fuzz/%.o build/san/tests/c/fuzz/replay.o build/san/libpyevent.a
 	$(Q)$(CC) -pthread $(CFLAGS_SAN) $^ -o $@
 build/kq/tests/c/kqueue/%: build/kq/tests/c/kqueue/%.o build/c/tests/c/harness.o build/kq/libpyevent.a
 	$(Q)$(CC) -pthread $^ -o $@
@@ -217,10 +226,25 @@ endif
 pytest: $(VENV)/.built lib $(C_PROGRAMS)
 	@exec $(PY) -m pytest $(ARGS)
 
+# libFuzzer goes on from the corpus and adds to build/fuzz; what makes a target
+# fail stays there as a file, to be put into the corpus with the repair.
+SECONDS ?= 60
+fuzz: $(patsubst %,build/fuzz/fuzz_%,$(or $(T),$(FUZZERS:tests/c/fuzz/fuzz_%.c=%)))
+	@for p in $^; do name=$${p#build/fuzz/fuzz_}; mkdir -p build/fuzz/found/$$name; \
+	    $$p -max_total_time=$(SECONDS) -max_len=600 -artifact_prefix=build/fuzz/$$name- \
+	    build/fuzz/found/$$name tests/c/fuzz/corpus/$$name || exit 1; done
+
+build/fuzz/%: tests/c/fuzz/%.c $(CORE) $(filter csrc/%.h,$(SOURCES)) $(wildcard tests/c/*/*.h)
+	@command -v clang >/dev/null || { echo "make fuzz needs clang with libFuzzer;" \
+	    "on Debian: apt-get install clang libclang-rt-14-dev"; exit 1; }
+	@echo "clang $<"; mkdir -p $(@D)
+	$(Q)clang -std=c11 -D_GNU_SOURCE -O1 -g -pthread -fsanitize=fuzzer,address,undefined \
+	    -fno-sanitize-recover=all -Icsrc -Icsrc/include -Itests/c $< $(CORE) -o $@
+
 # Minutes, on both processors.
 stress: $(VENV)/.built
 	@PYEVENT_STRESS=1 exec $(PY) -m pytest -s \
-	    tests/examples/test_load.py tests/stream/test_ten_thousand.py $(ARGS)
+	    tests/buffer/test_model.py tests/examples/test_load.py tests/stream/test_ten_thousand.py $(ARGS)
 
 # All three even if one fails; the last lines are pytest's summary.
 test: $(C_TESTS) $(SAN_TESTS) $(VENV)/.built lib $(C_PROGRAMS)

@@ -8,6 +8,9 @@
  *     MODEL_MAY_FAIL()    whether this operation was allowed to fail
  *     MODEL_AFTER(buf)    after each operation (looks into the buffer)
  *     MODEL_NEW(i)        the i-th buffer
+ *     MODEL_CAP           no buffer gets longer
+ *     MODEL_RANDOM(n)     a number below n > 0, and
+ *     MODEL_FILL(p, n)    bytes, from elsewhere than the seed
  *
  * Every operation checks its own result; an operation that fails must have
  * changed nothing. A callback on each buffer adds up what it is told, which
@@ -40,7 +43,9 @@
 #endif
 
 #define N_MODELS 4
+#ifndef MODEL_CAP
 #define MODEL_CAP ((size_t)1 << 20)
+#endif
 
 struct model {
     struct evbuffer *buf;
@@ -55,6 +60,9 @@ static uint64_t model_state;
 static long lent_out, lent_back;
 
 static unsigned model_random(unsigned below) {
+#ifdef MODEL_RANDOM
+    return MODEL_RANDOM(below);
+#endif
     model_state ^= model_state << 13;
     model_state ^= model_state >> 7;
     model_state ^= model_state << 17;
@@ -79,6 +87,10 @@ static size_t model_size(void) {
 static void model_fill(unsigned char *out, size_t n) {
     static const unsigned char some[] = "\r\n\r\n\0abcabcaab   xyz";
 
+#ifdef MODEL_FILL
+    MODEL_FILL(out, n);
+    return;
+#endif
     for (size_t i = 0; i < n; i++)
         out[i] = model_random(4) ? some[model_random(sizeof(some))]
                                  : (unsigned char)model_random(256);

@@ -1,7 +1,9 @@
 """Random operations on several buffers do what they do to bytearrays."""
 
+import os
 import re
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +13,7 @@ ENDS = [rb"[\r\n]+", rb"\r?\n", rb"\r\n", rb"\n", rb"\0"]
 
 sizes = st.one_of(st.integers(0, 20), st.sampled_from([511, 512, 4032, 4096, 5000, 70_000]))
 places = st.integers(0, 12000)
+anywhere = st.none() | st.integers(-12000, 12000)
 which = st.integers(0, 2)
 data = st.one_of(
     st.text("ab\r\n\0", max_size=12).map(str.encode),
@@ -26,6 +29,13 @@ class Model:
     def __init__(self):
         self.real = [Buffer() for _ in range(3)]
         self.told = [bytearray() for _ in range(3)]
+        self.lengths = [0, 0, 0]  # what the callbacks' counts come to
+        for i, buf in enumerate(self.real):
+            buf.add_cb(self.changed, i)
+
+    def changed(self, buf, change, i):
+        assert change.orig_size == self.lengths[i]
+        self.lengths[i] += change.n_added - change.n_deleted
 
     def add(self, i, data):
         self.real[i].add(data)
@@ -44,6 +54,17 @@ class Model:
         room[: len(data)] = data
         self.real[i].commit(room, len(data))
         self.told[i] += data
+
+    def writelines(self, i, data, size):
+        pieces = [data[at : at + size + 1] for at in range(0, len(data), size + 1)]
+        self.real[i].writelines(pieces)
+        self.told[i] += data
+
+    def slice(self, i, start, stop, step):
+        assert self.real[i][start:stop:step] == self.told[i][start:stop:step]
+
+    def find(self, i, what, start, end):
+        assert self.real[i].find(what, start, end) == self.told[i].find(what, start, end)
 
     def remove(self, i, size):
         assert self.real[i].remove(size) == self.told[i][:size]
@@ -117,6 +138,9 @@ steps = st.one_of(
     st.tuples(st.sampled_from(["copyout", "peek"]), which, places, sizes),
     st.tuples(st.sampled_from(["add_buffer", "prepend_buffer"]), which, which),
     st.tuples(st.just("remove_buffer"), which, which, sizes),
+    st.tuples(st.just("writelines"), which, data, sizes),
+    st.tuples(st.just("slice"), which, anywhere, anywhere, st.integers(1, 5) | st.integers(-5, -1)),
+    st.tuples(st.just("find"), which, data, anywhere, anywhere),
     st.tuples(st.just("readln"), which, eols),
     st.tuples(st.just("readlines"), which, eols, st.integers(-1, 4)),
     st.tuples(st.just("search"), which, data, places, places),
@@ -124,13 +148,18 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+EXAMPLES = 20_000 if os.environ.get("PYEVENT_STRESS") else 300
+
+
+@pytest.mark.deadline(3600.0 if EXAMPLES > 300 else 60.0)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(st.lists(steps, max_size=40))
 def test_buffers_do_what_bytearrays_do(steps):
     model = Model()
     for name, *arguments in steps:
         getattr(model, name)(*arguments)
         assert [len(buf) for buf in model.real] == [len(told) for told in model.told]
+        assert [len(buf) for buf in model.real] == model.lengths
     for buf, told in zip(model.real, model.told, strict=True):
         assert bytes(buf) == told
         buf.close()

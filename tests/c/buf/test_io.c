@@ -221,6 +221,53 @@ TEST(many_spans_go_out_in_order_and_only_what_was_written_is_drained) {
     close_pair(fds);
 }
 
+static int blocks_back;
+
+static void block_returned(const void *data, size_t n, void *arg) {
+    (void)data;
+    CHECK_EQ(n, (size_t)1 << 20);
+    CHECK_EQ(*(int *)arg, blocks_back);
+    blocks_back++;
+}
+
+/* 1 GiB lent to a slow peer: its memory is what the segments' heads take. */
+TEST(references_go_to_a_slow_peer_without_a_copy) {
+    unsigned char *block = calloc(1, (size_t)1 << 20);
+    static int order[1024];
+    struct pe_pool *pool = pe_pool_new();
+    struct pe_pool_stats stats;
+    struct evbuffer_iovec vec;
+    struct evbuffer out;
+    int fds[2];
+
+    pe_evbuffer_init(&out, pool, NULL);
+    for (int i = 0; i < 1024; i++) {
+        order[i] = i;
+        CHECK_EQ(evbuffer_add_reference(&out, block, (size_t)1 << 20, block_returned, &order[i]),
+                 0);
+    }
+    CHECK_EQ(out.len, (size_t)1 << 30);
+    pe_pool_stats(pool, &stats);
+    CHECK(stats.mapped_bytes <= (size_t)512 * 1024);
+    new_pair(fds, 1 << 20);
+    for (size_t gone = 0; gone < (size_t)16 << 20; gone = ((size_t)1 << 30) - out.len) {
+        static char in[1 << 20];
+
+        CHECK_EQ(blocks_back, gone >> 20);
+        CHECK_EQ(evbuffer_peek(&out, 1, NULL, &vec, 1), 1);
+        CHECK(vec.iov_base == block + (gone & ((1 << 20) - 1))); /* where it was */
+        (void)pe_evbuffer_send(&out, fds[0], 300000, true);
+        (void)recv(fds[1], in, 200000, 0);
+    }
+    pe_pool_stats(pool, &stats);
+    CHECK(stats.mapped_bytes <= (size_t)512 * 1024);
+    pe_evbuffer_fini(&out);
+    CHECK_EQ(blocks_back, 1024);
+    pe_pool_close(pool);
+    free(block);
+    close_pair(fds);
+}
+
 TEST(writing_to_a_peer_that_is_gone_is_an_error_and_no_signal) {
     struct evbuffer *buf = new_buffer();
     int fds[2];

@@ -148,22 +148,77 @@ TEST(nul_ends_lines_that_hold_anything_else) {
     evbuffer_free(buf);
 }
 
+/* Counted, not timed: what each search looks through adds up to the line. */
 TEST(an_incomplete_line_is_searched_once) {
-    static char piece[40000];
-    struct evbuffer *buf = new_buffer();
-    size_t total = 0, eol_len, n = 1;
+    static const enum evbuffer_eol_style styles[] = {
+        EVBUFFER_EOL_ANY, EVBUFFER_EOL_CRLF, EVBUFFER_EOL_CRLF_STRICT, EVBUFFER_EOL_NUL,
+    };
+    static char piece[65536];
 
     memset(piece, 'x', sizeof(piece));
-    while (total < (size_t)4 << 20) {
-        CHECK_EQ(evbuffer_add(buf, piece, n), 0);
-        total += n;
-        CHECK_EQ(pe_evbuffer_find_line(buf, EVBUFFER_EOL_CRLF, &eol_len), -1);
-        CHECK_EQ(buf->searched, total); /* the next search begins here */
-        n = n * 3 % sizeof(piece) + 1;
+    for (int i = 0; i < 4; i++) {
+        const char *end = styles[i] == EVBUFFER_EOL_NUL ? "\0" : "\r\n";
+        size_t total = 0, searched = 0, eol_len, n = 1;
+        struct evbuffer *buf = new_buffer();
+
+        while (total < (size_t)16 << 20) {
+            CHECK_EQ(evbuffer_add(buf, piece, n), 0);
+            total += n;
+            searched += total - buf->searched;
+            CHECK_EQ(pe_evbuffer_find_line(buf, styles[i], &eol_len), -1);
+            CHECK_EQ(buf->searched, total); /* the next search begins here */
+            n = n * 3 % sizeof(piece) + 1;
+        }
+        CHECK_EQ(searched, total);
+        eol_len = styles[i] == EVBUFFER_EOL_NUL ? 1 : 2;
+        CHECK_EQ(evbuffer_add(buf, end, eol_len), 0);
+        CHECK_EQ(pe_evbuffer_find_line(buf, styles[i], &eol_len), (ssize_t)total);
+        CHECK_EQ(eol_len, styles[i] == EVBUFFER_EOL_NUL ? 1 : 2);
+        evbuffer_free(buf);
     }
-    CHECK_EQ(evbuffer_add(buf, "\r\n", 2), 0);
-    CHECK_EQ(pe_evbuffer_find_line(buf, EVBUFFER_EOL_CRLF, &eol_len), (ssize_t)total);
+}
+
+static void *remember(const void *data, size_t len) {
+    static char line[10];
+
+    memcpy(line, data, len);
+    line[len] = '\0';
+    return line;
+}
+
+static void *refuse(const void *data, size_t len) {
+    (void)data;
+    (void)len;
+    return NULL;
+}
+
+TEST(an_easy_line_is_taken_in_one_call) {
+    struct evbuffer *buf = new_buffer();
+    const unsigned char *data;
+    size_t eol_len;
+
+    CHECK_EQ(evbuffer_add(buf, "one\r\ntwo\nthree", 14), 0);
+    CHECK(pe_evbuffer_take_line(buf, EVBUFFER_EOL_CRLF, remember) == NULL); /* no mark yet */
+    CHECK_EQ(pe_evbuffer_line(buf, EVBUFFER_EOL_CRLF, &data, &eol_len), 3);
     CHECK_EQ(eol_len, 2);
+    CHECK_MEM(data, "one", 3);
+    CHECK(pe_evbuffer_take_line(buf, EVBUFFER_EOL_CRLF, refuse) == NULL);
+    CHECK_EQ(buf->len, 14);
+    CHECK_STR(pe_evbuffer_take_line(buf, EVBUFFER_EOL_CRLF, remember), "one");
+    CHECK_STR(pe_evbuffer_take_line(buf, EVBUFFER_EOL_LF, remember), "two");
+    CHECK_EQ(evbuffer_freeze(buf, 1), 0);
+    CHECK(pe_evbuffer_take_line(buf, EVBUFFER_EOL_LF, remember) == NULL);
+    CHECK_EQ(evbuffer_unfreeze(buf, 1), 0);
+    CHECK(pe_evbuffer_take_line(buf, (enum evbuffer_eol_style)5, remember) == NULL);
+    CHECK_EQ(buf->len, 5); /* "three" without its end */
+    CHECK(pe_evbuffer_take_line(buf, EVBUFFER_EOL_LF, remember) == NULL);
+    CHECK_EQ(evbuffer_add(buf, "\n", 1), 0);
+    CHECK_STR(pe_evbuffer_take_line(buf, EVBUFFER_EOL_LF, remember), "three");
+    CHECK_EQ(check_inside(buf), 0); /* the emptied ring has gone back */
+    CHECK(pe_evbuffer_take_line(buf, EVBUFFER_EOL_LF, remember) == NULL);
+    add_scattered(buf, "ab\n", 3);
+    CHECK_EQ(pe_evbuffer_line(buf, EVBUFFER_EOL_LF, &data, &eol_len), 2);
+    CHECK(data == NULL);
     evbuffer_free(buf);
 }
 

@@ -2,11 +2,11 @@
 
     python benchmarks/idle.py [--connections 8000] [--runs 3]
 
-For each server, in a process of its own: one connection is served to warm it up, Private_Dirty of
-/proc/PID/smaps_rollup is noted, all connect, each sends a line and gets it back, and Private_Dirty is
-read again. The difference by the number of connections is what is printed: the memory that only
-this process has, Python's objects and the library's together, without what the kernel keeps for its
-sockets.
+For each server, in a process of its own: one connection is served to warm it up, Private_Dirty
+of /proc/PID/smaps_rollup is noted, all connect, each sends a line and gets it back, and
+Private_Dirty is read again. The difference by the number of connections is what is printed: the
+memory that only this process has, Python's objects and the library's together, without what the
+kernel keeps for its sockets.
 """
 
 import argparse

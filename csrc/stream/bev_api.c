@@ -74,11 +74,20 @@ struct evbuffer *bufferevent_get_output(struct bufferevent *bev) {
     return &bev->output;
 }
 
+/* After shutdown_write or close_after_flush. */
+static bool takes_no_more(const struct bufferevent *bev) {
+    return bev->is_finishing || bev->is_finished;
+}
+
 int bufferevent_write(struct bufferevent *bev, const void *data, size_t size) {
+    if (takes_no_more(bev))
+        return pe_fail(-EPIPE);
     return evbuffer_add(&bev->output, data, size);
 }
 
 int bufferevent_write_buffer(struct bufferevent *bev, struct evbuffer *buf) {
+    if (takes_no_more(bev))
+        return pe_fail(-EPIPE);
     return evbuffer_add_buffer(&bev->output, buf);
 }
 

@@ -22,9 +22,13 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/errors.h"
@@ -342,6 +346,38 @@ static int prepare(int fd, int family, unsigned flags) {
     return err;
 }
 
+/* Whether `sa` is the path of a socket at which nobody listens. Any other file, and
+ * the abstract names, which do not outlive their sockets, are no such path. */
+static bool is_stale(const struct sockaddr *sa, socklen_t len) {
+    const struct sockaddr_un *un = (const void *)sa;
+    struct stat st;
+    bool is_refused;
+    int fd;
+
+    if (sa->sa_family != AF_UNIX || len <= offsetof(struct sockaddr_un, sun_path) ||
+        un->sun_path[0] == '\0')
+        return false;
+    if (lstat(un->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return false;
+    fd = pe_socket(AF_UNIX, SOCK_STREAM, 0);
+    if (fd < 0)
+        return false;
+    is_refused = connect(fd, sa, len) < 0 && errno == ECONNREFUSED;
+    (void)pe_close(fd); /* nothing was sent */
+    return is_refused;
+}
+
+/* bind(2). 0 or a negative errno. */
+static int bind_to(int fd, const struct sockaddr *sa, socklen_t len, unsigned flags) {
+    int err = bind(fd, sa, len) < 0 ? -errno : 0;
+
+    if (err != -EADDRINUSE || !(flags & LEV_OPT_UNLINK_STALE) || !is_stale(sa, len))
+        return err;
+    if (unlink(((const struct sockaddr_un *)(const void *)sa)->sun_path) < 0)
+        return -errno;
+    return bind(fd, sa, len) < 0 ? -errno : 0;
+}
+
 /* A bound stream socket, or a negative errno. */
 static int bind_new(const struct sockaddr *sa, socklen_t len, unsigned flags) {
     int fd, err;
@@ -354,8 +390,8 @@ static int bind_new(const struct sockaddr *sa, socklen_t len, unsigned flags) {
     err = flags & LEV_OPT_CLOSE_ON_EXEC ? pe_sock_cloexec(fd) : 0;
     if (err == 0)
         err = prepare(fd, sa->sa_family, flags);
-    if (err == 0 && bind(fd, sa, len) < 0)
-        err = -errno;
+    if (err == 0)
+        err = bind_to(fd, sa, len, flags);
     if (err == 0)
         return fd;
     (void)pe_close(fd);

@@ -24,6 +24,7 @@ from pyevent._loop import (
 from pyevent._notes import BufferCallback
 from pyevent._stream import BufferEvent
 from pyevent._watch import CheckWatcher, PrepareWatcher
+from pyevent.activation import listen_fds
 from pyevent.changes import BufferChange
 from pyevent.constants import *  # noqa: F403
 from pyevent.constants import __all__ as _constants
@@ -51,6 +52,7 @@ __all__ = [
     "backends",
     "get_supported_methods",
     "get_version",
+    "listen_fds",
     "live_allocations",
     "set_fork_handling",
     *_constants,

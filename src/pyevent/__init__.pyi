@@ -14,6 +14,7 @@ from pyevent._notes import BufferCallback as BufferCallback
 from pyevent._stream import BufferEvent as BufferEvent
 from pyevent._watch import CheckWatcher as CheckWatcher
 from pyevent._watch import PrepareWatcher as PrepareWatcher
+from pyevent.activation import listen_fds as listen_fds
 from pyevent.changes import BufferChange as BufferChange
 from pyevent.constants import *  # noqa: F403
 from pyevent.errors import RAISE as RAISE

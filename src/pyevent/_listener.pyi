@@ -18,6 +18,7 @@ class Listener(Attached):
         *,
         flags: int | None = None,
         backlog: int = -1,
+        unlink_stale: bool = False,
     ) -> None: ...
     @classmethod
     def new(

@@ -145,6 +145,8 @@ cdef class Listener(Attached):
     :param flags: ``LEV_OPT_*``; by default close on free and exec, and reuseable where
         it binds an IP address.
     :param backlog: for listen(2); negative: 128; 0: the socket listens already.
+    :param unlink_stale: remove a Unix path that is in use already, but where nobody
+        answers, as an earlier process has left it. Closing does not remove the path.
     :raises OSError: the address cannot be bound.
     :raises RuntimeError: the base is closed.
 
@@ -159,7 +161,7 @@ cdef class Listener(Attached):
     cdef object file               # an object that owns the fd; None: nobody
 
     def __init__(self, EventBase base not None, address, callback=None, arg=None, *,
-                 flags=None, int backlog=-1):
+                 flags=None, int backlog=-1, bint unlink_stale=False):
         cdef sockaddr_storage storage
         cdef unsigned bits = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC
         cdef int size = 0, fd = -1
@@ -168,6 +170,8 @@ cdef class Listener(Attached):
             bits |= LEV_OPT_REUSEABLE
         if flags is not None:
             bits = flags
+        if unlink_stale:
+            bits |= LEV_OPT_UNLINK_STALE
         checked_callback(callback, "callback")
         if binds:
             to_sockaddr(address, &storage, &size)

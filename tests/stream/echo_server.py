@@ -1,4 +1,4 @@
-"""An echo server that a client cannot make hold more than it has to, for tests/examples/serve.py."""
+"""An echo server that holds no more than it must; tests/examples/serve.py runs it."""
 
 from pyevent import (
     BEV_EVENT_EOF,

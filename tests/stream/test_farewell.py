@@ -1,6 +1,5 @@
 """Closing without loss, half-close, files, and what a connection tells of itself."""
 
-import errno
 import gc
 import os
 import socket
@@ -11,9 +10,9 @@ import pytest
 from pyevent import (
     BEV_EVENT_EOF,
     BEV_EVENT_READING,
-    BEV_OPT_CLOSE_ON_FREE,
     EV_READ,
     EV_WRITE,
+    Buffer,
     BufferEvent,
 )
 
@@ -37,8 +36,10 @@ def test_close_after_flush_delivers_all(streams, base, kind):
     peer.send(b"unread input would make TCP reset the connection")
     bev.close_after_flush()
     bev.close_after_flush()
-    with pytest.raises(OSError):
+    with pytest.raises(BrokenPipeError):
         bev.write(b"more")
+    with pytest.raises(BrokenPipeError):
+        bev.write_buffer(Buffer(b"more"))
     assert streams.receive(peer, SIZE) == b"y" * SIZE
     assert streams.receive(peer, 1) == b""
     peer.send(b"nobody reads this")
@@ -47,7 +48,7 @@ def test_close_after_flush_delivers_all(streams, base, kind):
     peer.close()
     assert base.dispatch() == 1
     assert bev.closed
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="Bad file"):
         os.fstat(fd)
 
 
@@ -155,8 +156,10 @@ def test_shutdown_write_ends_one_direction(streams):
     bev.write(b"y" * SIZE)
     bev.shutdown_write()
     bev.shutdown_write()
-    with pytest.raises(OSError):
+    with pytest.raises(BrokenPipeError):
         bev.write(b"more")
+    with pytest.raises(BrokenPipeError):
+        bev.write_buffer(Buffer(b"more"))
     assert streams.receive(peer, SIZE + 1) == b"y" * SIZE
     peer.send(b"answer")
     streams.until(lambda: got)
@@ -216,12 +219,11 @@ def test_sendfile_refuses_what_is_not_there(streams, tmp_path):
     bev, _ = streams.pair()
     with pytest.raises(FileNotFoundError):
         bev.sendfile(tmp_path / "other")
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="Invalid"):
         bev.sendfile(path, 5, 6)
-    assert caught.value.errno == errno.EINVAL
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="offset=-1"):
         bev.sendfile(path, -1)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="length=-2"):
         bev.sendfile(path, 0, -2)
     with pytest.raises(TypeError):
         bev.sendfile(object())
@@ -330,9 +332,9 @@ def test_options_are_set_by_name(streams):
 
 def test_options_need_a_socket(base):
     bev = BufferEvent(base)
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="Bad file"):
         bev.set_option("SO_KEEPALIVE", True)
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="Bad file"):
         bev.get_option("SO_KEEPALIVE")
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="Bad file"):
         bev.set_keepalive(1)

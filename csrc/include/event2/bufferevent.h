@@ -171,7 +171,7 @@ int bufferevent_get_priority(const struct bufferevent *bev);
 struct evbuffer *bufferevent_get_input(struct bufferevent *bev);
 struct evbuffer *bufferevent_get_output(struct bufferevent *bev);
 
-/* Copy `size` bytes to the output. */
+/* Copy `size` bytes to the output. EPIPE after shutdown_write. */
 int bufferevent_write(struct bufferevent *bev, const void *data, size_t size);
 
 /* Move all of `buf` to the output, without copying. */

@@ -99,7 +99,7 @@ cdef extern from "event2/listener.h":
                                        void *arg) noexcept
     ctypedef void (*evconnlistener_errorcb)(evconnlistener *lev, void *arg) noexcept
 
-    unsigned LEV_OPT_CLOSE_ON_FREE, LEV_OPT_CLOSE_ON_EXEC, LEV_OPT_REUSEABLE
+    unsigned LEV_OPT_CLOSE_ON_FREE, LEV_OPT_CLOSE_ON_EXEC, LEV_OPT_REUSEABLE, LEV_OPT_UNLINK_STALE
 
     evconnlistener *evconnlistener_new(event_base *base, evconnlistener_cb cb, void *arg,
                                        unsigned flags, int backlog, int fd)

@@ -2,6 +2,7 @@
 #include "streams.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/un.h>
 
@@ -261,4 +262,46 @@ TEST(base_freed_first_is_survived) {
     CHECK_EQ(evconnlistener_disable(seen.listener), 0);
     evconnlistener_set_cb(seen.listener, NULL, NULL);
     evconnlistener_free(seen.listener);
+}
+
+/* --- listening on a path ------------------------------------------------------------------ */
+
+static void accept_none(struct evconnlistener *lev, evutil_socket_t fd, struct sockaddr *addr,
+                        int len, void *arg) {
+    (void)lev;
+    (void)addr;
+    (void)len;
+    (void)arg;
+    close(fd);
+}
+
+TEST(stale_path_is_taken_over_only_when_asked_and_nobody_answers) {
+    struct event_base *base = event_base_new();
+    unsigned flags = LEV_OPT_CLOSE_ON_FREE;
+    struct evconnlistener *first, *second;
+    char dir[] = "/tmp/pyevent-test-XXXXXX";
+    struct sockaddr_un un;
+
+    CHECK(mkdtemp(dir) != NULL);
+    memset(&un, 0, sizeof(un));
+    un.sun_family = AF_UNIX;
+    (void)snprintf(un.sun_path, sizeof(un.sun_path), "%s/socket", dir);
+    first = evconnlistener_new_bind(base, accept_none, NULL, flags, -1, (struct sockaddr *)&un,
+                                    sizeof(un));
+    CHECK(first != NULL);
+    second = evconnlistener_new_bind(base, accept_none, NULL, flags | LEV_OPT_UNLINK_STALE, -1,
+                                     (struct sockaddr *)&un, sizeof(un));
+    CHECK(second == NULL); /* the first answers */
+    CHECK_EQ(errno, EADDRINUSE);
+    evconnlistener_free(first);
+    second = evconnlistener_new_bind(base, accept_none, NULL, flags, -1, (struct sockaddr *)&un,
+                                     sizeof(un));
+    CHECK(second == NULL); /* not asked to */
+    second = evconnlistener_new_bind(base, accept_none, NULL, flags | LEV_OPT_UNLINK_STALE, -1,
+                                     (struct sockaddr *)&un, sizeof(un));
+    CHECK(second != NULL);
+    evconnlistener_free(second);
+    CHECK_EQ(unlink(un.sun_path), 0);
+    CHECK_EQ(rmdir(dir), 0);
+    event_base_free(base);
 }

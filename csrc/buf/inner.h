@@ -114,9 +114,12 @@ bool pe_call_leave(struct evbuffer *buf, struct pe_call *call);
 
 void pe_buf_tell_slowly(struct evbuffer *buf, size_t added, size_t removed);
 
+/* A connection's buffers have a hook and seldom more: that is called from here. */
 static inline void pe_buf_tell(struct evbuffer *buf, size_t added, size_t removed) {
-    if (buf->hook != NULL || buf->rare != NULL)
+    if (PE_UNLIKELY(buf->rare != NULL))
         pe_buf_tell_slowly(buf, added, removed);
+    else if (buf->hook != NULL && (added | removed) != 0)
+        buf->hook(buf, added, removed);
 }
 
 /* After `n` bytes went from `from` to `to`. */

@@ -153,6 +153,19 @@ static void unwatch(struct pe_signals *s, int signo) {
     pthread_mutex_unlock(&lock);
 }
 
+/* Tell the events of a signal how often it was caught since the last look. */
+static void deliver_one(struct event_base *base, int signo) {
+    struct pe_signals *s = base->signals;
+    unsigned total = atomic_load(&caught[signo]), n = total - s->seen[signo];
+    struct pe_link *at;
+
+    s->seen[signo] = total;
+    if (n == 0)
+        return;
+    for (at = s->events[signo].next; at != &s->events[signo]; at = at->next)
+        pe_event_signalled(base, pe_container(at, struct event, io.chain), n);
+}
+
 int pe_signal_add(struct event_base *base, struct event *ev) {
     int signo = ev->io.task.fd;
     struct pe_signals *s;
@@ -172,6 +185,8 @@ int pe_signal_add(struct event_base *base, struct event *ev) {
         err = watch(s, signo);
         if (err < 0)
             return err;
+    } else {
+        deliver_one(base, signo); /* to those that were there when it came */
     }
     pe_list_push_front(&s->events[signo], &ev->io.chain);
     base->signal_count++;
@@ -191,22 +206,11 @@ void pe_signal_del(struct event_base *base, struct event *ev) {
 }
 
 void pe_signals_deliver(struct event_base *base) {
-    struct pe_signals *s = base->signals;
-    uint64_t mask = s != NULL ? atomic_load(&s->mask) : 0;
+    uint64_t mask = base->signals != NULL ? atomic_load(&base->signals->mask) : 0;
 
     for (int signo = 1; mask != 0; signo++, mask >>= 1) {
-        unsigned total, n;
-        struct pe_link *at;
-
-        if (!(mask & 1))
-            continue;
-        total = atomic_load(&caught[signo]);
-        n = total - s->seen[signo];
-        s->seen[signo] = total;
-        if (n == 0)
-            continue;
-        for (at = s->events[signo].next; at != &s->events[signo]; at = at->next)
-            pe_event_signalled(base, pe_container(at, struct event, io.chain), n);
+        if (mask & 1)
+            deliver_one(base, signo);
     }
 }
 

@@ -136,6 +136,23 @@ TEST_EACH(signals_from_before_the_event_are_not_for_it) {
     event_base_free(other);
 }
 
+TEST_EACH(signals_from_before_the_event_are_for_those_that_were_there) {
+    struct event_base *base = base_on(backend);
+    struct seen early = {0}, late = {0};
+    struct event *ev[2];
+
+    ev[0] = signal_event(base, SIGUSR1, see, &early);
+    CHECK_EQ(raise(SIGUSR1), 0);
+    ev[1] = signal_event(base, SIGUSR1, see, &late);
+    CHECK_EQ(raise(SIGUSR1), 0);
+    run_caught(base);
+    CHECK_EQ(early.calls, 2);
+    CHECK_EQ(late.calls, 1);
+    for (int i = 0; i < 2; i++)
+        event_free(ev[i]);
+    event_base_free(base);
+}
+
 /* --- handlers ------------------------------------------------------------------------ */
 
 static volatile sig_atomic_t own_calls;

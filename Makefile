@@ -8,8 +8,11 @@
 # make pytest-san  the same with the extension under ASan + UBSan
 # make pytest-kq   those that run per backend, on kqueue, emulated
 # make fuzz      random inputs; T=buffer: one target, SECONDS=300
-# make stress    the tests under load with more clients and more rounds;
-#                make stress-san: 1,000 connections under ASan
+# make stress    make stress-c, and the tests under load with more clients and more
+#                rounds; make stress-san: 1,000 connections under ASan
+# make stress-c  random steps on 5,000 descriptors against a model, plain, under
+#                ASan + UBSan and ThreadSanitizer, SECONDS=60 each
+# make tsan      the loop's tests with threads under ThreadSanitizer
 # make lib       the C core for C users: build/lib/libpyevent.a
 # make cross     compile and link the C core for other systems
 # make wheel     dist/*.whl      make lint      make clean
@@ -28,7 +31,8 @@ MAKEFLAGS += -j$(JOBS) --no-builtin-rules --no-print-directory
 Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: build run test ctest pytest pytest-san pytest-kq fuzz stress stress-san lib cross wheel lint clean
+.PHONY: build run test ctest tsan pytest pytest-san pytest-kq fuzz stress stress-c stress-san lib cross
+.PHONY: wheel lint clean
 
 # ---- Python -------------------------------------------------------------------
 #
@@ -99,6 +103,7 @@ CFLAGS_C := -std=c11 -D_GNU_SOURCE -O2 -g -pthread $(WARN)
 CFLAGS_CORE := $(CFLAGS_C) -fvisibility=hidden -fPIC -Icsrc -Icsrc/include
 CFLAGS_SAN := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 CFLAGS_SAN += -Wno-error # gcc sees things that are not there in what it instruments
+CFLAGS_TSAN := -O1 -fsanitize=thread -Wno-error
 
 CORE := $(sort $(shell find csrc -name '*.c'))
 TESTS := $(sort $(wildcard tests/c/*/test_*.c tests/c/*/parity_*.c))
@@ -137,11 +142,12 @@ lib: build/lib/libpyevent.a
 
 build/lib/libpyevent.a: $(CORE:%.c=build/c/%.o)
 build/san/libpyevent.a: $(CORE:%.c=build/san/%.o)
+build/tsan/libpyevent.a: $(CORE:%.c=build/tsan/%.o)
 build/kq/libpyevent.a: $(KQ_CORE:%.c=build/c/%.o) $(KQ_SWITCHED:%.c=build/kq/%.o) \
     build/kq/tests/c/kqueue/kqueue.o
 build/kq-san/libpyevent.a: $(KQ_CORE:%.c=build/san/%.o) $(KQ_SWITCHED:%.c=build/kq-san/%.o) \
     build/kq-san/tests/c/kqueue/kqueue.o
-build/lib/libpyevent.a build/san/libpyevent.a build/kq/libpyevent.a build/kq-san/libpyevent.a:
+build/lib/libpyevent.a build/san/libpyevent.a build/tsan/libpyevent.a build/kq/libpyevent.a build/kq-san/libpyevent.a:
 	@echo "ar $@"; mkdir -p $(@D); rm -f $@
 	$(Q)ar rcs $@ $^
 
@@ -151,6 +157,9 @@ build/c/%.o: %.c Makefile
 build/san/%.o: %.c Makefile
 	@echo "cc $< (sanitizers)"; mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_CORE) $(CFLAGS_SAN) -Itests/c -MMD -MP -c $< -o $@
+build/tsan/%.o: %.c Makefile
+	@echo "cc $< (thread sanitizer)"; mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_CORE) $(CFLAGS_TSAN) -Itests/c -MMD -MP -c $< -o $@
 build/kq/%.o: %.c Makefile
 	@echo "cc $< (kqueue)"; mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_CORE) -Itests/c -Itests/c/kqueue -MMD -MP -c $< -o $@
@@ -171,6 +180,8 @@ build/san/tests/c/%: build/san/tests/c/%.o build/san/tests/c/harness.o build/san
 	$(Q)$(CC) -pthread $(CFLAGS_SAN) $^ -o $@
 build/san/tests/c/fuzz/%: build/san/tests/c/fuzz/%.o build/san/tests/c/fuzz/replay.o build/san/libpyevent.a
 	$(Q)$(CC) -pthread $(CFLAGS_SAN) $^ -o $@
+build/tsan/tests/c/%: build/tsan/tests/c/%.o build/tsan/tests/c/harness.o build/tsan/libpyevent.a
+	$(Q)$(CC) -pthread $(CFLAGS_TSAN) $^ -o $@
 build/kq/tests/c/kqueue/%: build/kq/tests/c/kqueue/%.o build/c/tests/c/harness.o build/kq/libpyevent.a
 	$(Q)$(CC) -pthread $^ -o $@
 build/kq-san/tests/c/kqueue/%: build/kq-san/tests/c/kqueue/%.o build/san/tests/c/harness.o \
@@ -185,7 +196,7 @@ build/kq-san/tests/c/%: build/san/tests/c/%.o build/san/tests/c/harness.o build/
 build/plain/tests/c/%.libevent: build/plain/tests/c/%.o build/plain/tests/c/harness.o
 	$(Q)$(CC) -pthread $^ $(LIBEVENT) -o $@
 
--include $(shell find build/c build/san build/kq build/kq-san build/plain -name '*.d' 2>/dev/null)
+-include $(shell find build/c build/san build/tsan build/kq build/kq-san build/plain -name '*.d' 2>/dev/null)
 
 # ---- other systems ----------------------------------------------------------------
 #
@@ -242,9 +253,23 @@ build/fuzz/%: tests/c/fuzz/%.c $(CORE) $(filter csrc/%.h,$(SOURCES)) $(wildcard 
 	    -fno-sanitize-recover=all -Icsrc -Icsrc/include -Itests/c $< $(CORE) -o $@
 
 # Minutes, on both processors.
-stress: $(VENV)/.built
+stress: stress-c $(VENV)/.built
 	@PYEVENT_STRESS=1 exec $(PY) -m pytest -s \
 	    tests/buffer/test_model.py tests/examples/test_load.py tests/stream/test_ten_thousand.py $(ARGS)
+
+# Each of the model's two tests goes through every backend that there is.
+MODEL := tests/c/loop/test_model
+TSAN_TESTS := $(addprefix build/tsan/,$(MODEL) tests/c/loop/test_wake tests/c/loop/test_signal)
+stress_c = echo "$(1)"; HARNESS_SECONDS=1200 PYEVENT_STRESS_FDS=$(2) \
+    PYEVENT_STRESS_SECONDS=$$(($(SECONDS) / 6)) $(1)
+
+stress-c: build/c/$(MODEL) build/san/$(MODEL) build/tsan/$(MODEL)
+	@$(call stress_c,build/c/$(MODEL),5000)
+	@$(call stress_c,build/san/$(MODEL),5000)
+	@$(call stress_c,build/tsan/$(MODEL),200)
+
+tsan: $(TSAN_TESTS)
+	@$(call run_c,$(TSAN_TESTS))
 
 # All three even if one fails; the last lines are pytest's summary.
 test: $(C_TESTS) $(SAN_TESTS) $(VENV)/.built lib $(C_PROGRAMS)

@@ -7,7 +7,7 @@
  * A test registers itself; main() is in harness.c. Each test runs in a forked
  * process that leads a process group of its own, so a crash, a hang or a
  * left-over child ends that test and nothing else. What a test prints is shown
- * only when it fails. After the body the harness checks that
+ * only when it fails, or when HARNESS_SECONDS gives another deadline. After the body the harness checks that
  *
  *     every descriptor opened by the test is closed again, and
  *     every block of the library is given back (pe_mem_live_total() == 0; not

@@ -456,6 +456,10 @@ static int take_over(struct bev_filter *f, struct bufferevent *under) {
     return 0;
 }
 
+bool pe_bufferevent_is_filtered(const struct bufferevent *bev) {
+    return bev->eventcb == under_happened;
+}
+
 struct bufferevent *bufferevent_filter_new(struct bufferevent *underlying,
                                            bufferevent_filter_cb input_filter,
                                            bufferevent_filter_cb output_filter, int options,

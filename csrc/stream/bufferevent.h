@@ -212,4 +212,7 @@ bool pe_bufferevent_connecting(const struct bufferevent *bev);
 /* Whether it was made with BEV_OPT_CLOSE_ON_FREE. */
 bool pe_bufferevent_closes_fd(const struct bufferevent *bev);
 
+/* Whether a filter has its callbacks. */
+bool pe_bufferevent_is_filtered(const struct bufferevent *bev);
+
 #endif

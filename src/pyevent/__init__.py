@@ -12,6 +12,7 @@ from pyevent._buffer import Buffer
 from pyevent._core import get_version, live_allocations
 from pyevent._datagram import Datagram
 from pyevent._files import FileSegment
+from pyevent._filter import Filter
 from pyevent._listener import Listener
 from pyevent._loop import (
     Event,
@@ -22,6 +23,7 @@ from pyevent._loop import (
     set_fork_handling,
 )
 from pyevent._notes import BufferCallback
+from pyevent._ratelimit import RateLimit, RateLimitGroup
 from pyevent._stream import BufferEvent
 from pyevent._watch import CheckWatcher, PrepareWatcher
 from pyevent.activation import listen_fds
@@ -46,8 +48,11 @@ __all__ = [
     "EventBase",
     "EventConfig",
     "FileSegment",
+    "Filter",
     "Listener",
     "PrepareWatcher",
+    "RateLimit",
+    "RateLimitGroup",
     "__version__",
     "backends",
     "get_supported_methods",

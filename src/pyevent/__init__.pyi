@@ -3,6 +3,7 @@ from pyevent._core import get_version as get_version
 from pyevent._core import live_allocations as live_allocations
 from pyevent._datagram import Datagram as Datagram
 from pyevent._files import FileSegment as FileSegment
+from pyevent._filter import Filter as Filter
 from pyevent._listener import Listener as Listener
 from pyevent._loop import Event as Event
 from pyevent._loop import EventBase as EventBase
@@ -11,6 +12,8 @@ from pyevent._loop import backends as backends
 from pyevent._loop import get_supported_methods as get_supported_methods
 from pyevent._loop import set_fork_handling as set_fork_handling
 from pyevent._notes import BufferCallback as BufferCallback
+from pyevent._ratelimit import RateLimit as RateLimit
+from pyevent._ratelimit import RateLimitGroup as RateLimitGroup
 from pyevent._stream import BufferEvent as BufferEvent
 from pyevent._watch import CheckWatcher as CheckWatcher
 from pyevent._watch import PrepareWatcher as PrepareWatcher

@@ -86,6 +86,7 @@ ctypedef void (*detach_fn)(Attached) noexcept
 ctypedef bint (*attached_test)(Attached, int) noexcept
 
 cdef int register_kind(detach_fn detach) except -1
+cdef void close_attached(Attached self) noexcept
 cdef int attach(Attached self, EventBase base, int kind) except -1
 cdef void hold(Attached self) noexcept
 cdef void unhold(Attached self) noexcept

@@ -84,6 +84,11 @@ cdef int register_kind(detach_fn detach_one) except -1:
     return kinds - 1
 
 
+cdef void close_attached(Attached self) noexcept:
+    """As its kind is closed."""
+    detachers[self.kind](self)
+
+
 cdef int require_base(EventBase base) except -1:
     if base is None:
         raise TypeError("an EventBase is needed, not None")

@@ -36,11 +36,19 @@ from pyevent._loop cimport (
     attach,
     call_out,
     callback_failed,
+    close_attached,
     detach,
     hold,
     register_kind,
     require_base,
     unhold,
+)
+from pyevent._ratelimit cimport (
+    RateLimit,
+    RateLimitGroup,
+    group_require,
+    limit_of,
+    limit_require,
 )
 from pyevent.c.buffer cimport evbuffer, evbuffer_get_length
 from pyevent.c.event cimport EV_READ, EV_WRITE
@@ -241,19 +249,15 @@ cdef class BufferEvent(Attached):
     def __init__(self, EventBase base not None, fd=-1, int options=0):
         cdef bint closes = options & BEV_OPT_CLOSE_ON_FREE
         cdef int number = fd_to_serve(fd, closes)
+        cdef bufferevent *bev
         if self.bev != NULL:  # asked only now: fileno() may have done anything
             raise RuntimeError(f"{self!r} is set up already")
         require_base(base)
         unblock_file(fd, number)
-        self.bev = bufferevent_socket_new(base.base, number, options)
-        if self.bev == NULL:
+        bev = bufferevent_socket_new(base.base, number, options)
+        if bev == NULL:
             check(-1)
-        attach(self, base, bev_kind)
-        self.closes_on_failure = True
-        self.file = give_up(fd, number, closes)
-        if type(self) is not BufferEvent:
-            self.uses_methods = True
-            bev_install(self)
+        bev_adopt(self, base, bev, bev_kind, give_up(fd, number, closes), BufferEvent)
 
     def __dealloc__(self):
         cdef object input = buffer_orphan(&self.input_view)  # dropped last
@@ -283,7 +287,7 @@ cdef class BufferEvent(Attached):
         With BEV_OPT_CLOSE_ON_FREE the descriptor is closed now.
         """
         if self.bev != NULL:
-            bev_detach(self)
+            close_attached(self)
         self.readcb = self.writecb = self.eventcb = self.highcb = None
         self.user_arg = self.file = None
 
@@ -306,6 +310,8 @@ cdef class BufferEvent(Attached):
             when its output has been written.
         """
         bev_require(self)
+        if pe_bufferevent_is_filtered(self.bev):
+            raise RuntimeError(f"{self!r}: a filter has its callbacks")
         checked_callback(readcb, "readcb")
         checked_callback(writecb, "writecb")
         checked_callback(eventcb, "eventcb")
@@ -397,6 +403,8 @@ cdef class BufferEvent(Attached):
         cdef sockaddr_storage storage
         cdef socklen_t size = sizeof(storage)
         bev_require(self)
+        if isinstance(self.file, BufferEvent):
+            return self.file.peername
         if bufferevent_socket_get_peer(self.bev, <sockaddr *>&storage, &size) < 0:
             return None
         return address_of(<const sockaddr *>&storage, <int>size)
@@ -666,7 +674,9 @@ cdef class BufferEvent(Attached):
         return low, high
 
     def flush(self, int iotype, int mode=0):
-        """Pass on what filters keep; on a socket output is on its way anyhow. Returns 0."""
+        """Have a filter or a pair pass on what it can: everything in the modes BEV_FLUSH and
+        BEV_FINISHED, which also says that nothing will follow. On a socket output is on its
+        way anyhow. 1: a filter has passed something on; else 0."""
         bev_require(self)
         return check(bufferevent_flush(self.bev, <short>iotype, <bufferevent_flush_mode>mode))
 
@@ -721,6 +731,121 @@ cdef class BufferEvent(Attached):
         return bufferevent_get_max_single_write(self.bev)
 
 
+    # -- pairs and filters
+
+    @classmethod
+    def pair(cls, EventBase base not None, int options=0):
+        """Two connections without a descriptor, each the other's peer: a tuple.
+
+        What is written to one is moved, not copied, to the input of the other as soon as
+        that one reads. Their callbacks always run from the loop. :meth:`flush` with
+        BEV_FINISHED gives the other one end of file; closing one tells the other nothing.
+        """
+        from pyevent._filter import _new_pair  # which needs this module
+        return _new_pair(cls, base, options)
+
+    def pair_get_partner(self):
+        """The other one of a pair; ``None``: it is closed, or this is not of a pair."""
+        bev_require(self)
+        return self.file() if bufferevent_pair_get_partner(self.bev) != NULL else None
+
+    get_partner = pair_get_partner
+
+    def filter(self, input_filter=None, output_filter=None, int options=0, arg=None):
+        """A :class:`Filter` over this connection."""
+        from pyevent._filter import Filter  # which needs this module
+        return Filter(self, input_filter, output_filter, options, arg)
+
+    def get_underlying(self):
+        """What a :class:`Filter` stands on; ``None`` for others."""
+        bev_require(self)
+        return self.file if isinstance(self.file, BufferEvent) else None
+
+    # -- rate limits
+
+    def set_rate_limit(self, RateLimit limit):
+        """Read and write no faster than *limit* says; ``None``: as fast as may be."""
+        bev_require(self)
+        check(bufferevent_set_rate_limit(self.bev, NULL if limit is None
+                                         else limit_require(limit)))
+
+    def get_token_bucket_cfg(self):
+        """A :class:`RateLimit` equal to what :meth:`set_rate_limit` has set; or ``None``."""
+        bev_require(self)
+        return limit_of(<ev_token_bucket_cfg *>bufferevent_get_token_bucket_cfg(self.bev))
+
+    def get_read_limit(self):
+        """How many bytes its limit leaves to be read now, maybe less than 0;
+        EV_RATE_LIMIT_MAX: it has none."""
+        bev_require(self)
+        return bufferevent_get_read_limit(self.bev)
+
+    def get_write_limit(self):
+        """The same for writing."""
+        bev_require(self)
+        return bufferevent_get_write_limit(self.bev)
+
+    def get_max_to_read(self):
+        """How many bytes it could read at once now: by its limit, its share of its group's, and
+        :meth:`get_max_single_read`."""
+        bev_require(self)
+        return bufferevent_get_max_to_read(self.bev)
+
+    def get_max_to_write(self):
+        """The same for writing."""
+        bev_require(self)
+        return bufferevent_get_max_to_write(self.bev)
+
+    def decrement_read_limit(self, Py_ssize_t decr):
+        """Take *decr* bytes off what its limit leaves, or add them if it is negative.
+
+        :raises ValueError: it has no limit.
+        """
+        bev_require(self)
+        bev_limited(self, bufferevent_decrement_read_limit(self.bev, decr))
+
+    def decrement_write_limit(self, Py_ssize_t decr):
+        """The same for writing."""
+        bev_require(self)
+        bev_limited(self, bufferevent_decrement_write_limit(self.bev, decr))
+
+    def add_to_rate_limit_group(self, RateLimitGroup group):
+        """Share the limit of *group*, and of no other; ``None``: of none."""
+        bev_require(self)
+        check(bufferevent_add_to_rate_limit_group(self.bev, NULL if group is None
+                                                  else group_require(group)))
+
+    def remove_from_rate_limit_group(self):
+        """Be in no group any more."""
+        bev_require(self)
+        check(bufferevent_remove_from_rate_limit_group(self.bev))
+
+
+cdef int bev_limited(BufferEvent self, int result) except -1:
+    if result < 0:
+        raise ValueError(f"{self!r} has no rate limit")
+    return 0
+
+
+cdef int bev_adopt(BufferEvent self, EventBase base, bufferevent *bev, int kind, object file,
+                   type plain) except -1:
+    """Be the Python object of `bev`; methods are for subclasses of `plain`."""
+    self.bev = bev
+    attach(self, base, kind)
+    self.closes_on_failure = True
+    self.file = file
+    if type(self) is not plain:
+        self.uses_methods = True
+        bev_install(self)
+    return 0
+
+
+cdef void bev_end(BufferEvent self) noexcept:
+    """Close it when its output has been written."""
+    if self.bev != NULL:
+        bev_say_goodbye(self, 0)
+
+
 cdef int bev_install(BufferEvent self) except -1:
     """Have C call what there is to call; with something to call the base holds `self`."""
     cdef bint reads = self.readcb is not None
@@ -750,6 +875,8 @@ cdef int bev_change_fd(BufferEvent self, object fd, bint closes_old) except -1:
     cdef int number
     cdef object close_old = None
     bev_require(self)
+    if isinstance(self.file, BufferEvent):
+        return bev_change_fd(self.file, fd, closes_old)
     closes = pe_bufferevent_closes_fd(self.bev)
     number = fd_to_serve(fd, closes)
     if closes_old:  # an object that owns it must not close the number once more

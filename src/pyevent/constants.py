@@ -125,6 +125,14 @@ class FlushMode(IntEnum):
     BEV_FINISHED = 2
 
 
+class FilterResult(IntEnum):
+    """What a filter function of :class:`Filter` returns."""
+
+    BEV_OK = 0  #: it has used or made something
+    BEV_NEED_MORE = 1  #: nothing can be made of what there is so far
+    BEV_ERROR = 2  #: it makes no sense
+
+
 class TriggerOption(IntFlag):
     """For :meth:`BufferEvent.trigger`."""
 
@@ -216,6 +224,10 @@ BEV_NORMAL = FlushMode.BEV_NORMAL
 BEV_FLUSH = FlushMode.BEV_FLUSH
 BEV_FINISHED = FlushMode.BEV_FINISHED
 
+BEV_OK = FilterResult.BEV_OK
+BEV_NEED_MORE = FilterResult.BEV_NEED_MORE
+BEV_ERROR = FilterResult.BEV_ERROR
+
 BEV_TRIG_IGNORE_WATERMARKS = TriggerOption.BEV_TRIG_IGNORE_WATERMARKS
 BEV_TRIG_DEFER_CALLBACKS = TriggerOption.BEV_TRIG_DEFER_CALLBACKS
 
@@ -231,6 +243,7 @@ LEV_OPT_BIND_IPV6ONLY = ListenerOption.LEV_OPT_BIND_IPV6ONLY
 LEV_OPT_BIND_IPV4_AND_IPV6 = ListenerOption.LEV_OPT_BIND_IPV4_AND_IPV6
 LEV_OPT_UNLINK_STALE = ListenerOption.LEV_OPT_UNLINK_STALE
 
+EV_RATE_LIMIT_MAX = 0x7FFFFFFFFFFFFFFF
 EVENT_MAX_PRIORITIES = 256
 LIBEVENT_VERSION_NUMBER = 0x02020001
 
@@ -247,6 +260,7 @@ globals()["__all__"] = [name for name in globals() if name.isupper()] + [
     "EventFlag",
     "Feature",
     "FileSegmentFlag",
+    "FilterResult",
     "FlushMode",
     "ListenerOption",
     "LogSeverity",

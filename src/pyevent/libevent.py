@@ -14,6 +14,7 @@ from pyevent._files import FileSegment
 from pyevent._listener import Listener
 from pyevent._log import enable_debug_logging, enable_debug_mode, global_shutdown, set_log_callback
 from pyevent._loop import Event, EventBase, EventConfig, get_supported_methods
+from pyevent._ratelimit import RateLimit, RateLimitGroup
 from pyevent._stream import BufferEvent
 from pyevent._watch import CheckWatcher, PrepareWatcher, Watcher, prepare_get_timeout
 from pyevent.constants import LIBEVENT_VERSION_NUMBER
@@ -171,6 +172,34 @@ bufferevent_trigger = BufferEvent.trigger
 bufferevent_trigger_event = BufferEvent.trigger_event
 bufferevent_priority_set = BufferEvent.priority_set
 bufferevent_get_priority = BufferEvent.get_priority
+bufferevent_pair_new = BufferEvent.pair
+bufferevent_pair_get_partner = BufferEvent.pair_get_partner
+bufferevent_filter_new = BufferEvent.filter
+bufferevent_get_underlying = BufferEvent.get_underlying
+
+ev_token_bucket_cfg_new = RateLimit
+ev_token_bucket_cfg_free = RateLimit.free
+bufferevent_set_rate_limit = BufferEvent.set_rate_limit
+bufferevent_get_token_bucket_cfg = BufferEvent.get_token_bucket_cfg
+bufferevent_get_read_limit = BufferEvent.get_read_limit
+bufferevent_get_write_limit = BufferEvent.get_write_limit
+bufferevent_get_max_to_read = BufferEvent.get_max_to_read
+bufferevent_get_max_to_write = BufferEvent.get_max_to_write
+bufferevent_decrement_read_limit = BufferEvent.decrement_read_limit
+bufferevent_decrement_write_limit = BufferEvent.decrement_write_limit
+bufferevent_add_to_rate_limit_group = BufferEvent.add_to_rate_limit_group
+bufferevent_remove_from_rate_limit_group = BufferEvent.remove_from_rate_limit_group
+bufferevent_rate_limit_group_new = RateLimitGroup
+bufferevent_rate_limit_group_free = RateLimitGroup.free
+bufferevent_rate_limit_group_set_cfg = RateLimitGroup.set_cfg
+bufferevent_rate_limit_group_set_min_share = RateLimitGroup.set_min_share
+bufferevent_rate_limit_group_get_read_limit = RateLimitGroup.get_read_limit
+bufferevent_rate_limit_group_get_write_limit = RateLimitGroup.get_write_limit
+bufferevent_rate_limit_group_decrement_read = RateLimitGroup.decrement_read
+bufferevent_rate_limit_group_decrement_write = RateLimitGroup.decrement_write
+bufferevent_rate_limit_group_get_totals = RateLimitGroup.get_totals
+bufferevent_rate_limit_group_reset_totals = RateLimitGroup.reset_totals
+
 bufferevent_set_max_single_read = BufferEvent.set_max_single_read
 bufferevent_set_max_single_write = BufferEvent.set_max_single_write
 bufferevent_get_max_single_read = BufferEvent.get_max_single_read
@@ -225,6 +254,7 @@ def evthread_enable_lock_debugging() -> None:
 
 
 _PREFIXES = (
+    "ev_token_bucket_cfg_",
     "bufferevent_",
     "evbuffer_",
     "evconnlistener_",

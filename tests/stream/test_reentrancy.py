@@ -30,6 +30,8 @@ from pyevent import (
     Event,
     EventBase,
     Listener,
+    RateLimit,
+    RateLimitGroup,
 )
 
 REFUSALS = (OSError, RuntimeError, ValueError, BufferError)
@@ -182,6 +184,34 @@ CONNECTION = {
     "set_max_single_write": lambda bev, scene: bev.set_max_single_write(1),
     "get_max_single_read": lambda bev, scene: bev.get_max_single_read(),
     "get_max_single_write": lambda bev, scene: bev.get_max_single_write(),
+    "pair": lambda bev, scene: [end.close() for end in bev.pair(scene.base)],
+    "pair_get_partner": lambda bev, scene: bev.pair_get_partner(),
+    "get_partner": lambda bev, scene: bev.get_partner(),
+    "filter": lambda bev, scene: bev.filter().write(b"through a filter"),
+    "filter that goes": lambda bev, scene: bev.filter(None, None, BEV_OPT_CLOSE_ON_FREE).close(),
+    "get_underlying": lambda bev, scene: bev.get_underlying(),
+    "set_rate_limit": lambda bev, scene: bev.set_rate_limit(RateLimit(2, 3, 4, 5, 0.001)),
+    "set_rate_limit and none": lambda bev, scene: (
+        bev.set_rate_limit(RateLimit(1)),
+        bev.set_rate_limit(None),
+    ),
+    "get_token_bucket_cfg": lambda bev, scene: bev.get_token_bucket_cfg(),
+    "get_read_limit": lambda bev, scene: bev.get_read_limit(),
+    "get_write_limit": lambda bev, scene: bev.get_write_limit(),
+    "get_max_to_read": lambda bev, scene: bev.get_max_to_read(),
+    "get_max_to_write": lambda bev, scene: bev.get_max_to_write(),
+    "decrement_read_limit": lambda bev, scene: (
+        bev.set_rate_limit(RateLimit(1, tick=0.001)),
+        bev.decrement_read_limit(5),
+    ),
+    "decrement_write_limit": lambda bev, scene: (
+        bev.set_rate_limit(RateLimit(1, tick=0.001)),
+        bev.decrement_write_limit(5),
+    ),
+    "add_to_rate_limit_group": lambda bev, scene: bev.add_to_rate_limit_group(
+        RateLimitGroup(scene.base, RateLimit(1, 1, 1, 1, 0.001))
+    ),
+    "remove_from_rate_limit_group": lambda bev, scene: bev.remove_from_rate_limit_group(),
     "__init__": lambda bev, scene: bev.__init__(scene.base),
     "__repr__": lambda bev, scene: repr(bev),
     "__exit__": lambda bev, scene: bev.__exit__(),

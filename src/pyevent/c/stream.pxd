@@ -6,6 +6,7 @@ from posix.time cimport timeval
 from pyevent._core cimport sockaddr, socklen_t
 from pyevent.c.buffer cimport evbuffer
 from pyevent.c.event cimport event_base
+from pyevent.c.ratelimit cimport bufferevent_rate_limit_group, ev_token_bucket_cfg
 
 
 cdef extern from "event2/buffer.h":
@@ -37,6 +38,29 @@ cdef extern from "event2/bufferevent.h":
     int BEV_EVENT_READING, BEV_EVENT_WRITING, BEV_EVENT_EOF, BEV_EVENT_ERROR
     int BEV_EVENT_TIMEOUT, BEV_EVENT_CONNECTED
     int BEV_OPT_CLOSE_ON_FREE
+    int BEV_OK, BEV_NEED_MORE, BEV_ERROR
+
+    ctypedef enum bufferevent_filter_result "enum bufferevent_filter_result":
+        pass
+    ctypedef bufferevent_filter_result (*bufferevent_filter_cb)(
+        evbuffer *src, evbuffer *dst, Py_ssize_t dst_limit, bufferevent_flush_mode mode,
+        void *ctx) noexcept
+    bufferevent *bufferevent_filter_new(bufferevent *underlying, bufferevent_filter_cb input_filter,
+                                        bufferevent_filter_cb output_filter, int options,
+                                        void (*free_context)(void *) noexcept, void *ctx)
+    int bufferevent_pair_new(event_base *base, int options, bufferevent **pair)
+    bufferevent *bufferevent_pair_get_partner(bufferevent *bev)
+
+    int bufferevent_set_rate_limit(bufferevent *bev, ev_token_bucket_cfg *cfg)
+    const ev_token_bucket_cfg *bufferevent_get_token_bucket_cfg(const bufferevent *bev)
+    Py_ssize_t bufferevent_get_read_limit(bufferevent *bev)
+    Py_ssize_t bufferevent_get_write_limit(bufferevent *bev)
+    Py_ssize_t bufferevent_get_max_to_read(bufferevent *bev)
+    Py_ssize_t bufferevent_get_max_to_write(bufferevent *bev)
+    int bufferevent_decrement_read_limit(bufferevent *bev, Py_ssize_t decr)
+    int bufferevent_decrement_write_limit(bufferevent *bev, Py_ssize_t decr)
+    int bufferevent_add_to_rate_limit_group(bufferevent *bev, bufferevent_rate_limit_group *group)
+    int bufferevent_remove_from_rate_limit_group(bufferevent *bev)
 
     bufferevent *bufferevent_socket_new(event_base *base, int fd, int options)
     cdef struct evdns_base:
@@ -90,6 +114,7 @@ cdef extern from "stream/bufferevent.h":
     int pe_bufferevent_error(const bufferevent *bev)
     bint pe_bufferevent_connecting(const bufferevent *bev)
     bint pe_bufferevent_closes_fd(const bufferevent *bev)
+    bint pe_bufferevent_is_filtered(const bufferevent *bev)
 
 
 cdef extern from "event2/listener.h":

@@ -1,0 +1,19 @@
+from collections.abc import Callable
+from typing import Any
+
+from pyevent._buffer import Buffer
+from pyevent._stream import BufferEvent
+from pyevent.constants import FlushMode
+
+_FilterFunction = Callable[[Buffer, Buffer, int, FlushMode, Any], int]
+
+class Filter(BufferEvent):
+    def __init__(
+        self,
+        underlying: BufferEvent,
+        input_filter: _FilterFunction | None = None,
+        output_filter: _FilterFunction | None = None,
+        options: int = 0,
+        arg: object = None,
+    ) -> None: ...
+    def get_filters(self) -> tuple[_FilterFunction | None, _FilterFunction | None, Any]: ...

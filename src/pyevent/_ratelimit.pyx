@@ -1,0 +1,220 @@
+# cython: language_level=3
+"""Rate limits: how fast a connection, or several together, may read and write.
+
+A RateLimit is one reference to a C configuration, connections have others. The
+members of a RateLimitGroup keep the C group: it limits them also when nobody has the
+Python object any more. Nothing here belongs to a base, and nothing holds a
+connection.
+"""
+
+from libc.stdint cimport uint64_t
+from posix.time cimport timeval
+
+from pyevent._core cimport check, to_ns
+from pyevent._loop cimport EventBase, require_base
+from pyevent.c.ratelimit cimport *
+
+
+cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
+
+
+cdef ev_token_bucket_cfg *limit_require(RateLimit self) except NULL:
+    if self.cfg == NULL:
+        raise RuntimeError(f"{self!r}: it was freed")
+    return self.cfg
+
+
+cdef object limit_of(ev_token_bucket_cfg *cfg):
+    """A RateLimit that stands for `cfg`; None for NULL."""
+    cdef RateLimit self
+    if cfg == NULL:
+        return None
+    self = RateLimit.__new__(RateLimit)
+    self.cfg = cfg
+    cfg.refs += 1
+    return self
+
+
+cdef size_t bytes_of(object value, size_t otherwise) except? 0:
+    return otherwise if value is None else value
+
+
+cdef class RateLimit:
+    """A token bucket for each direction: how many bytes a tick, and how many at most at once.
+
+    :param read_rate: bytes that may be read per tick; ``None``: as many as there are.
+    :param read_burst: how many can be saved up while less is read; ``None``: those of
+        one tick.
+    :param write_rate: the same for writing, ``None`` too.
+    :param write_burst: the same.
+    :param tick: seconds; ``None``: one.
+    :raises ValueError: unless 1 <= rate <= burst, and the tick is longer than nothing.
+
+    For :meth:`BufferEvent.set_rate_limit`, any number of times, and for
+    :class:`RateLimitGroup`. Two with the same numbers are equal.
+    """
+
+    def __init__(self, read_rate=None, read_burst=None, write_rate=None, write_burst=None,
+                 tick=None):
+        cdef size_t reads = bytes_of(read_rate, PY_SSIZE_T_MAX)
+        cdef size_t writes = bytes_of(write_rate, PY_SSIZE_T_MAX)
+        cdef size_t read_most = bytes_of(read_burst, reads)
+        cdef size_t write_most = bytes_of(write_burst, writes)
+        cdef long long us = (to_ns(1 if tick is None else tick) + 999) // 1000
+        cdef timeval tv
+        if self.cfg != NULL:
+            raise RuntimeError(f"{self!r} is set up already")
+        if not (1 <= reads <= read_most <= <size_t>PY_SSIZE_T_MAX
+                and 1 <= writes <= write_most <= <size_t>PY_SSIZE_T_MAX and us > 0):
+            raise ValueError(f"1 <= rate <= burst and tick > 0 must hold, not {reads}, "
+                             f"{read_most}, {writes}, {write_most} and {tick!r}")
+        tv.tv_sec = us // 1_000_000
+        tv.tv_usec = us % 1_000_000
+        self.cfg = ev_token_bucket_cfg_new(reads, read_most, writes, write_most, &tv)
+        if self.cfg == NULL:
+            check(-1)
+
+    def __dealloc__(self):
+        ev_token_bucket_cfg_free(self.cfg)
+
+    def __reduce__(self):
+        raise TypeError("cannot pickle or copy 'RateLimit' objects")
+
+    def __repr__(self):
+        cdef ev_token_bucket_cfg *cfg = self.cfg
+        if cfg == NULL:
+            return "<RateLimit freed>"
+        return (f"RateLimit({cfg.rate[PE_RATE_READ]}, {cfg.burst[PE_RATE_READ]}, "
+                f"{cfg.rate[PE_RATE_WRITE]}, {cfg.burst[PE_RATE_WRITE]}, {self.tick:g})")
+
+    def __eq__(self, other):
+        if not isinstance(other, RateLimit):
+            return NotImplemented
+        return limit_key(self) == limit_key(<RateLimit>other)
+
+    def __hash__(self):
+        return hash(limit_key(self))
+
+    def free(self):
+        """Give it up; connections that have it keep it. Doing so again does nothing."""
+        cdef ev_token_bucket_cfg *cfg = self.cfg
+        self.cfg = NULL
+        ev_token_bucket_cfg_free(cfg)
+
+    @property
+    def read_rate(self):
+        """Bytes per tick that may be read."""
+        return limit_require(self).rate[PE_RATE_READ]
+
+    @property
+    def read_burst(self):
+        """How many can be saved up."""
+        return limit_require(self).burst[PE_RATE_READ]
+
+    @property
+    def write_rate(self):
+        """Bytes per tick that may be written."""
+        return limit_require(self).rate[PE_RATE_WRITE]
+
+    @property
+    def write_burst(self):
+        """How many can be saved up."""
+        return limit_require(self).burst[PE_RATE_WRITE]
+
+    @property
+    def tick(self):
+        """The length of a tick in seconds."""
+        return limit_require(self).tick_ns * 1e-9
+
+
+cdef tuple limit_key(RateLimit self):
+    if self.cfg == NULL:
+        return (id(self),)
+    return self.read_rate, self.read_burst, self.write_rate, self.write_burst, self.cfg.tick_ns
+
+
+# --- groups -----------------------------------------------------------------------------
+
+cdef bufferevent_rate_limit_group *group_require(RateLimitGroup self) except NULL:
+    if self.group == NULL:
+        raise RuntimeError(f"{self!r}: it was freed, or never set up")
+    return self.group
+
+
+cdef class RateLimitGroup:
+    """A rate limit that several connections share: :meth:`BufferEvent.add_to_rate_limit_group`.
+
+    :param base: the :class:`EventBase` that measures the ticks.
+    :param limit: a :class:`RateLimit`.
+    :raises RuntimeError: the base is closed.
+
+    Members keep it in force, whether this object lives or not, until :meth:`free`; when
+    the base is closed it limits nothing any more. ``len()`` is the number of members.
+    """
+
+    def __init__(self, EventBase base not None, RateLimit limit not None):
+        if self.group != NULL:
+            raise RuntimeError(f"{self!r} is set up already")
+        require_base(base)
+        self.group = bufferevent_rate_limit_group_new(base.base, limit_require(limit))
+        if self.group == NULL:
+            check(-1)
+
+    def __dealloc__(self):
+        if self.group != NULL:
+            pe_rate_group_let_go(self.group)
+
+    def __reduce__(self):
+        raise TypeError("cannot pickle or copy 'RateLimitGroup' objects")
+
+    def __repr__(self):
+        if self.group == NULL:
+            return "<RateLimitGroup freed>"
+        return f"<RateLimitGroup of {pe_rate_group_count(self.group)}>"
+
+    def __len__(self):
+        return <Py_ssize_t>pe_rate_group_count(group_require(self))
+
+    def __bool__(self):
+        return True  # also without members
+
+    def free(self):
+        """Limit the members no longer. Doing so again does nothing."""
+        cdef bufferevent_rate_limit_group *group = self.group
+        self.group = NULL
+        bufferevent_rate_limit_group_free(group)
+
+    def set_cfg(self, RateLimit limit not None):
+        """Limit them to something else; what is left is kept, as far as that holds it."""
+        check(bufferevent_rate_limit_group_set_cfg(group_require(self), limit_require(limit)))
+
+    def set_min_share(self, size_t share):
+        """Let a member move *share* bytes at a time (64 at first), also if its part is less."""
+        check(bufferevent_rate_limit_group_set_min_share(group_require(self), share))
+
+    def get_read_limit(self):
+        """How many bytes are left to be read; may be less than 0."""
+        return bufferevent_rate_limit_group_get_read_limit(group_require(self))
+
+    def get_write_limit(self):
+        """How many bytes are left to be written; may be less than 0."""
+        return bufferevent_rate_limit_group_get_write_limit(group_require(self))
+
+    def decrement_read(self, Py_ssize_t decr):
+        """Take *decr* bytes away, or add them if it is negative; the totals do not count it."""
+        check(bufferevent_rate_limit_group_decrement_read(group_require(self), decr))
+
+    def decrement_write(self, Py_ssize_t decr):
+        """Take *decr* bytes away, or add them if it is negative; the totals do not count it."""
+        check(bufferevent_rate_limit_group_decrement_write(group_require(self), decr))
+
+    def get_totals(self):
+        """``(read, written)``: the bytes that its members have moved."""
+        cdef uint64_t were_read, were_written
+        bufferevent_rate_limit_group_get_totals(group_require(self), &were_read, &were_written)
+        return were_read, were_written
+
+    def reset_totals(self):
+        """Count from 0 again."""
+        bufferevent_rate_limit_group_reset_totals(group_require(self))

@@ -137,10 +137,10 @@ def test_timeouts_do_not_run_while_nothing_is_waited_for(streams, base, told):
 def test_timeouts_can_be_taken_away(streams, base, told, limits):
     bev, _ = streams.pair()
     bev.setcb(eventcb=told)
-    bev.set_timeouts(LIMIT, LIMIT)
     bev.enable(EV_READ)
     stuff(bev)
     streams.run_ready()
+    bev.set_timeouts(LIMIT, LIMIT)
     bev.set_timeouts(*limits)
     nothing(base, 2 * LIMIT)
     assert told.seen == []

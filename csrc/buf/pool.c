@@ -93,15 +93,19 @@ static size_t seg_stride(unsigned size_class) {
     return sizeof(struct pe_seg) + pe_class_bytes(size_class);
 }
 
-/* 64 KiB for the small classes, then 31, 15 and 7 segments, then a single one. */
+/* 64 KiB for the small classes, then 7 segments, 4, and a single one: an idle block
+ * of each must fit into PE_POOL_IDLE_MAX, or reads of changing sizes, each of which
+ * leaves one, would have the kernel map and clear memory all the time. */
 static size_t block_bytes(unsigned size_class) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t want = (size_t)64 * 1024;
 
     if (size_class == CLASSES - 1)
         want = seg_stride(size_class);
-    else if (size_class > PE_CLASS_FIRST_RING)
-        want <<= size_class - PE_CLASS_FIRST_RING;
+    else if (size_class == CLASSES - 2)
+        want = 4 * seg_stride(size_class);
+    else if (size_class == CLASSES - 3)
+        want *= 2;
     return (want + page - 1) & ~(page - 1);
 }
 

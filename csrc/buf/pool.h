@@ -41,7 +41,7 @@ struct pe_seg;
 #endif
 #endif
 
-#define PE_POOL_IDLE_MAX ((size_t)512 * 1024)
+#define PE_POOL_IDLE_MAX ((size_t)704 * 1024)
 #define PE_POOL_KEEP_MAX ((size_t)1024 * 1024) /* idle, and under ready segments */
 
 /* Sizes: PE_CLASS_LENT for segments without bytes of their own, then rings of

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -58,6 +59,32 @@ def run_json(command, cpu=None):
     command = pinned(command, processors()[0] if cpu is None else cpu)
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def serve_and_load(command, load):
+    """One run of a server, which prints where it listens, under a client's load.
+
+    "PORT" in `load` becomes its port. The client prints "begin" when the measured time begins and
+    a line of JSON at its end: that, with the server's processor time between, `cpu_ns`.
+    """
+    cpus = processors()
+    server = subprocess.Popen(pinned(command, cpus[0]), stdout=subprocess.PIPE, text=True)
+    try:
+        port = re.search(r":(\d+)$", server.stdout.readline().strip())[1]
+        load = pinned([port if word == "PORT" else word for word in load], cpus[-1])
+        with subprocess.Popen(load, stdout=subprocess.PIPE, text=True) as client:
+            if client.stdout.readline() != "begin\n":
+                raise RuntimeError(f"the client has failed with {command}")
+            before = cpu_ns(server.pid)
+            line = client.stdout.readline()
+            after = cpu_ns(server.pid)
+        if client.returncode != 0:
+            raise RuntimeError(f"the client has failed with {command}")
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+    return {**json.loads(line), "cpu_ns": after - before}
 
 
 def alternate(rounds, jobs):

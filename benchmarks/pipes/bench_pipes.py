@@ -54,7 +54,10 @@ def measure(rounds, counts, runs=25):
         found = programs(Path(build))
         for count in counts:
             args = [str(x) for x in (count, min(ACTIVE, count), WRITES, runs)]
-            jobs = {name: lambda c=command: run_json([*c, *args]) for name, command in found.items()}
+            jobs = {
+                name: lambda c=command, a=args: run_json([*c, *a])
+                for name, command in found.items()
+            }
             results = alternate(rounds, jobs)
             table = summary(results, "loop_us", "bare")
             adding = summary(results, "add_us", "libevent-c")
@@ -71,7 +74,8 @@ def print_case(case):
     print(f"{'':12} {'loop us':>10} {'x bare':>7} {'low-high':>12} {'re-add us':>10}")
     for name, row in case["programs"].items():
         print(f"{name:12} {row['loop_us']:10.0f} {row['ratio']:7.2f} "
-              f"{row['ratio_low']:5.2f}-{row['ratio_high']:5.2f} {row['add_us']:10.1f}")  # fmt: skip
+              f"{row['ratio_low']:5.2f}-{row['ratio_high']:5.2f} "
+              f"{row['add_us']:10.1f}")  # fmt: skip
 
 
 def main():

@@ -34,7 +34,9 @@ def programs(build):
     main = "timers/timers.c"
     found = {}
     if CORE.exists():
-        add_if_it_compiles(found, "pyevent-c", [main, "timers/on_event2.c"], build / "p", *PYEVENT_C)
+        add_if_it_compiles(
+            found, "pyevent-c", [main, "timers/on_event2.c"], build / "p", *PYEVENT_C
+        )
     add_if_it_compiles(found, "libevent-c", [main, "timers/on_event2.c"], build / "le", "-levent")
     add_if_it_compiles(found, "libuv-c", [main, "timers/on_libuv.c"], build / "uv", "-luv")
     found["pyevent"] = python("timers/timers.py", "pyevent")

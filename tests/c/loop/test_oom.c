@@ -9,8 +9,10 @@
 #include <stdbool.h>
 
 #include "each.h"
+#include "event2/watch.h"
 #include "loop/internal.h"
 #include "loop/relay.h"
+#include "loop/stats.h"
 
 #define ALL (EVENT_BASE_COUNT_ACTIVE | EVENT_BASE_COUNT_ADDED | EVENT_BASE_COUNT_VIRTUAL)
 
@@ -315,4 +317,132 @@ TEST_OOM(an_extension_is_set_or_not) {
     }
     event_base_free(base);
     CHECK_EQ(destroyed, 1);
+}
+
+static void count_prepare(struct evwatch *watch, const struct evwatch_prepare_cb_info *info,
+                          void *arg) {
+    int *calls = arg;
+
+    (void)watch;
+    (void)info;
+    ++*calls;
+}
+
+static void count_check(struct evwatch *watch, const struct evwatch_check_cb_info *info,
+                        void *arg) {
+    int *calls = arg;
+
+    (void)watch;
+    (void)info;
+    ++*calls;
+}
+
+TEST_OOM(watchers_are_made_or_not) {
+    struct event_base *base = sure_base(backend);
+    int prepares = 0, checks = 0;
+
+    if (evwatch_prepare_new(base, count_prepare, &prepares) == NULL) {
+        check_enomem();
+        CHECK(evwatch_prepare_new(base, count_prepare, &prepares) != NULL);
+    }
+    if (evwatch_check_new(base, count_check, &checks) == NULL) {
+        check_enomem();
+        CHECK(evwatch_check_new(base, count_check, &checks) != NULL);
+    }
+    turn_once(base);
+    CHECK_EQ(prepares, 1);
+    CHECK_EQ(checks, 1);
+    event_base_free(base);
+}
+
+TEST_OOM(common_timeouts_are_there_or_not) {
+    struct event_base *base = sure_base(backend);
+    const struct timeval *tv;
+
+    for (int i = 0; i < 3; i++) {
+        tv = event_base_init_common_timeout(base, MS(i + 1));
+        if (tv == NULL) {
+            check_enomem();
+            tv = event_base_init_common_timeout(base, MS(i + 1));
+        }
+        CHECK(tv != NULL);
+        CHECK_EQ(tv->tv_usec, (i + 1) * 1000);
+    }
+    event_base_free(base);
+}
+
+TEST_OOM(statistics_begin_or_not) {
+    struct event_base *base = sure_base(backend);
+    int err = pe_stats_start(base);
+
+    if (err < 0) {
+        CHECK_EQ(err, -ENOMEM);
+        CHECK(pe_stats_get(base) == NULL);
+        CHECK_EQ(pe_stats_start(base), 0);
+    }
+    turn_once(base);
+    CHECK_EQ(pe_stats_get(base)->turns, 1);
+    event_base_free(base);
+}
+
+TEST_OOM(reinit_works_or_can_be_tried_again) {
+    struct event_base *base = sure_base(backend);
+    struct seen io = {0}, sig = {0};
+    struct event *ev[2];
+    int p[2];
+
+    open_pair(p);
+    ev[0] = sure_event(base, p[0], EV_READ | EV_PERSIST, &io);
+    ev[1] = sure_event(base, SIGUSR1, EV_SIGNAL | EV_PERSIST, &sig);
+    sure_add(ev[0], NULL);
+    sure_add(ev[1], NULL);
+    if (event_reinit(base) < 0) {
+        check_enomem();
+        CHECK_EQ(event_reinit(base), 0);
+    }
+    send_byte(p[1]);
+    CHECK_EQ(raise(SIGUSR1), 0);
+    turn_once(base);
+    CHECK_EQ(io.calls, 1);
+    CHECK_EQ(sig.calls, 1);
+    for (int i = 0; i < 2; i++)
+        event_free(ev[i]);
+    event_base_free(base);
+    close_pair(p);
+}
+
+static void finalized(struct event *ev, void *arg) {
+    struct seen *seen = arg;
+
+    (void)ev;
+    seen->calls += 100;
+}
+
+/* What is called to give something back must not need memory itself. */
+TEST_OOM(what_ends_something_cannot_fail) {
+    struct event_base *base = sure_base(backend);
+    struct seen seen = {0}, timer_seen = {0};
+    struct event *ev, *timer;
+    int p[2];
+
+    open_pair(p);
+    ev = sure_event(base, p[0], EV_READ | EV_PERSIST, &seen);
+    timer = sure_event(base, -1, EV_PERSIST, &timer_seen);
+    sure_add(ev, MS(60000));
+    sure_add(timer, MS(1));
+    event_active(timer, EV_TIMEOUT, 1);
+    event_base_active_by_fd(base, p[0], EV_READ);
+    CHECK_EQ(event_remove_timer(ev), 0);
+    CHECK_EQ(event_base_loopcontinue(base), 0);
+    CHECK_EQ(event_base_loopbreak(base), 0);
+    turn_once(base);
+    CHECK_EQ(seen.calls, 1);
+    CHECK_EQ(timer_seen.calls, 1);
+    CHECK_EQ(event_del(timer), 0);
+    event_free(timer);
+    CHECK_EQ(event_free_finalize(0, ev, finalized), 0);
+    turn_once(base);
+    CHECK_EQ(seen.calls, 101);
+    event_base_free(base);
+    close_pair(p);
 }

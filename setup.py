@@ -20,7 +20,9 @@ from setuptools.command.build_ext import build_ext
 
 MODULES = [
     "_core",
+    "_config",
     "_loop",
+    "_event",
     "_watch",
     "_views",
     "_files",

@@ -9,19 +9,14 @@ from pyevent import _boot  # noqa: F401  first: it makes the compiled modules im
 
 # isort: split
 from pyevent._buffer import Buffer
+from pyevent._config import EventConfig, backends, get_supported_methods
 from pyevent._core import get_version, live_allocations
 from pyevent._datagram import Datagram
 from pyevent._files import FileSegment
 from pyevent._filter import Filter
 from pyevent._listener import Listener
-from pyevent._loop import (
-    Event,
-    EventBase,
-    EventConfig,
-    backends,
-    get_supported_methods,
-    set_fork_handling,
-)
+from pyevent._event import Event
+from pyevent._loop import EventBase, set_fork_handling
 from pyevent._notes import BufferCallback
 from pyevent._ratelimit import RateLimit, RateLimitGroup
 from pyevent._stream import BufferEvent

@@ -5,11 +5,11 @@ from pyevent._datagram import Datagram as Datagram
 from pyevent._files import FileSegment as FileSegment
 from pyevent._filter import Filter as Filter
 from pyevent._listener import Listener as Listener
-from pyevent._loop import Event as Event
+from pyevent._event import Event as Event
 from pyevent._loop import EventBase as EventBase
-from pyevent._loop import EventConfig as EventConfig
-from pyevent._loop import backends as backends
-from pyevent._loop import get_supported_methods as get_supported_methods
+from pyevent._config import EventConfig as EventConfig
+from pyevent._config import backends as backends
+from pyevent._config import get_supported_methods as get_supported_methods
 from pyevent._loop import set_fork_handling as set_fork_handling
 from pyevent._notes import BufferCallback as BufferCallback
 from pyevent._ratelimit import RateLimit as RateLimit

@@ -14,7 +14,9 @@ from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
 
 PACKAGE = "pyevent"
 MODULES = (  # beside _core, which is an ordinary file
+    "_config",
     "_loop",
+    "_event",
     "_watch",
     "_views",
     "_files",

@@ -10,6 +10,7 @@ from libc.errno cimport errno
 from libc.math cimport ceil, isfinite
 from libc.stdint cimport int64_t
 from libc.string cimport memset, memcpy
+from posix.time cimport timeval
 
 from pyevent.c.event cimport event_get_version
 from pyevent.c.mem cimport (
@@ -142,6 +143,15 @@ cdef int64_t to_ns(object seconds) except -1:
     if value >= <double>PE_CLOCK_MAX_NS / 1e9:
         return PE_CLOCK_MAX_NS
     return <int64_t>ceil(value * 1e9)
+
+
+cdef int to_timeval(object seconds, timeval *tv) except -1:
+    """The same as C's timeval, rounded up to the microsecond."""
+    cdef int64_t ns = to_ns(seconds)
+    cdef int64_t us = (ns + 999) // 1000
+    tv.tv_sec = us // 1_000_000
+    tv.tv_usec = us % 1_000_000
+    return 0
 
 
 # The members of both flag types are made once: a callback gets them for free.

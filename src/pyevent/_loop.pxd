@@ -1,8 +1,8 @@
-# Bases and events, and what every object that belongs to a base has in common.
+# Bases, and what every object that belongs to one has in common.
 
 from cpython.object cimport PyObject
 
-from pyevent.c.event cimport event, event_base, event_config, pe_link
+from pyevent.c.event cimport event, event_base, pe_link
 
 
 cdef extern from *:
@@ -43,10 +43,6 @@ cdef extern from *:
     void pe_py_after_wait(void *arg) noexcept
 
 
-cdef class EventConfig:
-    cdef event_config *cfg
-
-
 cdef class EventBase:
     cdef event_base *base     # NULL: closed, or never opened
     cdef pe_link held         # objects that this base owns a reference to
@@ -74,14 +70,6 @@ cdef class Attached:
     cdef object __weakref__
 
 
-cdef class Event(Attached):
-    cdef event ev
-    cdef bint is_open
-    cdef object callback_
-    cdef object arg_
-    cdef object file          # whatever the fd was taken from
-
-
 ctypedef void (*detach_fn)(Attached) noexcept
 ctypedef bint (*attached_test)(Attached, int) noexcept
 
@@ -97,3 +85,10 @@ cdef void callback_failed(Attached source, object callback, str message) noexcep
 cdef PyObject *call_out(EventBase base, object source, object callback, PyObject **args,
                         size_t n) noexcept
 cdef void call_failed(EventBase base, object source, object callback, str message) noexcept
+cdef void stop_with(EventBase base, object exc) noexcept
+cdef object shown_callback(object callback, object arg)
+
+# For _event.pyx: its class, the Event of a struct event, a row of a table for one.
+ctypedef object (*event_of_fn)(const event *ev)
+ctypedef tuple (*event_row_fn)(object ev)
+cdef int provide_events(object cls, event_of_fn of, event_row_fn row) except -1

@@ -9,11 +9,13 @@ an override in a subclass is not seen through them.
 from collections.abc import Callable
 
 from pyevent._buffer import Buffer
+from pyevent._config import EventConfig, get_supported_methods
 from pyevent._core import get_version
+from pyevent._event import Event
 from pyevent._files import FileSegment
 from pyevent._listener import Listener
 from pyevent._log import enable_debug_logging, enable_debug_mode, global_shutdown, set_log_callback
-from pyevent._loop import Event, EventBase, EventConfig, get_supported_methods
+from pyevent._loop import EventBase
 from pyevent._ratelimit import RateLimit, RateLimitGroup
 from pyevent._stream import BufferEvent
 from pyevent._watch import CheckWatcher, PrepareWatcher, Watcher, prepare_get_timeout

@@ -1,0 +1,12 @@
+# Events.
+
+from pyevent._loop cimport Attached
+from pyevent.c.event cimport event
+
+
+cdef class Event(Attached):
+    cdef event ev
+    cdef bint is_open
+    cdef object callback_
+    cdef object arg_
+    cdef object file          # whatever the fd was taken from

@@ -12,10 +12,10 @@ from pyevent._buffer import Buffer
 from pyevent._config import EventConfig, backends, get_supported_methods
 from pyevent._core import get_version, live_allocations
 from pyevent._datagram import Datagram
+from pyevent._event import Event
 from pyevent._files import FileSegment
 from pyevent._filter import Filter
 from pyevent._listener import Listener
-from pyevent._event import Event
 from pyevent._loop import EventBase, set_fork_handling
 from pyevent._notes import BufferCallback
 from pyevent._ratelimit import RateLimit, RateLimitGroup

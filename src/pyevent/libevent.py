@@ -218,7 +218,6 @@ evconnlistener_set_cb = Listener.set_cb
 evconnlistener_set_error_cb = Listener.set_error_cb
 
 
-
 def event_get_version_number() -> int:
     """The version of libevent's API that this is, as 0xMMmmpp00."""
     return LIBEVENT_VERSION_NUMBER

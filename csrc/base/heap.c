@@ -23,14 +23,23 @@
 _Static_assert(sizeof(void *) != 8 || sizeof(struct pe_heap_slot) * FANOUT == LINE,
                "four siblings fill one cache line");
 
+#ifdef PE_HEAP_COUNT /* in a test that includes this file: what an operation costs */
+static unsigned long comparisons, moves;
+#define COUNT(what) ((void)what++)
+#else
+#define COUNT(what) ((void)0)
+#endif
+
 /* Whether `a` leaves the heap before `b`. */
 static inline bool is_before(const struct pe_heap_slot *a, const struct pe_heap_slot *b) {
+    COUNT(comparisons);
     if (a->key != b->key)
         return a->key < b->key;
     return (int32_t)(a->node->seq - b->node->seq) < 0;
 }
 
 static inline void put(struct pe_heap *h, uint32_t i, struct pe_heap_slot slot) {
+    COUNT(moves);
     h->slots[i] = slot;
     slot.node->index = i;
 }

@@ -1,11 +1,12 @@
 """Sends files: a client sends a name and a newline, and gets the file.
 
-    python examples/file_server.py --port 4001 DIRECTORY
+    python examples/file_server.py --port 4001 --rate 1000000 DIRECTORY
     printf 'README.md\n' | nc 127.0.0.1 4001
 
 The answer is "size SIZE" and a newline, then the bytes, or "error" and why. The file's bytes go
 from the page cache to the socket (sendfile): this process never sees them, and a file of any size
-costs it nothing but a descriptor. One request is served at a time for each client.
+costs it nothing but a descriptor. One request is served at a time for each client; --rate limits
+the bytes that each gets in a second.
 """
 
 import argparse
@@ -22,9 +23,11 @@ from pyevent import (
     Event,
     EventBase,
     Listener,
+    RateLimit,
 )
 
 NAME_MAX = 4096  # bytes
+TICKS = 20  # in a second: how evenly the rate is kept
 PATIENCE = 60  # seconds, for a client that asks for nothing, or takes nothing
 
 
@@ -74,11 +77,13 @@ class Server(Listener):
     """Accepts clients."""
 
     directory: Path
+    limit: RateLimit | None = None  # one object for all clients; each has its own share
 
     def on_accept(self, fd: int, address: object) -> None:
         client = Client(self.base, fd, BEV_OPT_CLOSE_ON_FREE)
         client.directory = self.directory
         client.set_timeouts(PATIENCE, PATIENCE)
+        client.set_rate_limit(self.limit)
         client.enable(EV_READ)
 
 
@@ -90,12 +95,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Send files.")
     parser.add_argument("--host", default="127.0.0.1", help="numeric address (%(default)s)")
     parser.add_argument("--port", type=int, default=0, help="0: any free one (%(default)s)")
+    parser.add_argument("--rate", type=int, help="bytes a second for each client")
     parser.add_argument("directory", type=Path)
     options = parser.parse_args()
 
     with EventBase() as base:
         server = Server(base, (options.host, options.port), backlog=1024)
         server.directory = options.directory.resolve(strict=True)
+        if options.rate is not None:
+            share = max(options.rate // TICKS, 1)
+            server.limit = RateLimit(write_rate=share, write_burst=share, tick=1 / TICKS)
         for number in (signal.SIGINT, signal.SIGTERM):
             Event.signal(base, number, stop, base).add()
         print(f"listening on {options.host}:{server.address[1]}", flush=True)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -221,6 +222,19 @@ def test_sending_a_large_file_costs_the_server_no_memory(files):
         for _ in range(5):
             ask_for(sock, "large")
         assert files.private_dirty() - before < MIB
+
+
+def test_rate_limits_each_client(launch, tmp_path):
+    """200 KB at 400 KB a second take half a second at least, less what the first moment allows."""
+    (tmp_path / "file").write_bytes(bytes(200_000))
+    server = launch("file_server.py", "--rate", 400_000, tmp_path)
+    with server.connect() as sock, server.connect() as other:
+        start = time.monotonic()
+        other.sendall(b"file\n")
+        assert ask_for(sock, "file")[1] == bytes(200_000)
+        assert time.monotonic() - start > 0.3
+        assert len(Client.receive(other, 200_012)) == 200_012
+        assert time.monotonic() - start < SECONDS
 
 
 # --- echoes -------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ IS_SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")  # which keeps freed m
 PROCESSES = 2  # of clients; each has hundreds of connections
 WARM_UP, ROUNDS = 2, 5
 MIB = 1 << 20
+POOL_MAX = 1 + MIB // 65536
 
 pytestmark = [
     pytest.mark.slow,
@@ -100,6 +101,11 @@ def test_faulty_crowds_lose_nothing_and_leave_nothing(server):
     print(f"{total} bytes came back over {CONNECTIONS} connections at a time")
     print(f"Private_Dirty: {dirty} bytes after {WARM_UP} rounds, {grown:+} after {ROUNDS} more")
     print(f"live allocations: {blocks}")
-    assert live_allocations(server) == blocks
+    left = live_allocations(server)
+    # Of emptied blocks the pool of segments keeps up to 1 MiB, of 64 KiB at least each: how
+    # many depends on who came when.
+    assert left.pop("pool") <= POOL_MAX
+    assert blocks.pop("pool") <= POOL_MAX
+    assert left == blocks
     if not IS_SANITIZED:
         assert grown < MIB

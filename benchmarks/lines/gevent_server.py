@@ -1,5 +1,6 @@
 """A ROT13 line server on gevent: a greenlet per connection, a line at a time."""
 
+import contextlib
 import socket
 
 from gevent.server import StreamServer
@@ -8,7 +9,7 @@ from rot13 import TABLE
 
 def serve(sock, address):
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    with sock, sock.makefile("rb") as lines:
+    with contextlib.suppress(ConnectionResetError), sock, sock.makefile("rb") as lines:
         for line in lines:
             sock.sendall(line.translate(TABLE))
 

@@ -41,12 +41,14 @@ struct bev_filter {
     void *ctx;
     struct pe_task work;
     struct pe_flush tell;
-    size_t starved_at;     /* the output that was too little for output_filter; 0: none */
-    int last_error;        /* errno of last_events */
-    short last_events;     /* BEV_EVENT_: the end of the input of `under`, not told yet */
-    bool in_input : 1;     /* input_filter runs */
-    bool in_output : 1;    /* output_filter runs */
-    bool is_written : 1;   /* the write callback is owed a call */
+    size_t starved_at;       /* the output that was too little for output_filter; 0: none */
+    int last_error;          /* errno of last_events */
+    short last_events;       /* BEV_EVENT_: the end of the input of `under`, not told yet */
+    bool in_input : 1;       /* input_filter runs */
+    bool in_output : 1;      /* output_filter runs */
+    bool input_ended : 1;    /* the last call was of BEV_FINISHED: */
+    bool output_ended : 1;   /* not again without anything to finish */
+    bool is_written : 1;     /* the write callback is owed a call */
 };
 
 static const struct pe_bev_ops filter_ops;
@@ -135,9 +137,12 @@ static bool filter_input(struct bev_filter *f, enum bufferevent_flush_mode mode)
 
     if (f->in_input || bev->is_detached || bev->base == NULL)
         return false;
-    if (mode == BEV_NORMAL && (!pe_bev_reads(bev) || pe_evbuffer_len(p.src) == 0))
+    if (pe_evbuffer_len(p.src) == 0 && (mode == BEV_NORMAL || f->input_ended))
+        return false;
+    if (mode == BEV_NORMAL && !pe_bev_reads(bev))
         return false;
     f->in_input = true;
+    f->input_ended = mode == BEV_FINISHED;
     do {
         goes_on = call_filter(f, &p, mode == BEV_NORMAL ? pe_bev_read_max(bev) : EV_SSIZE_MAX);
         made += p.made;
@@ -269,10 +274,13 @@ static bool filter_output(struct bev_filter *f, enum bufferevent_flush_mode mode
 
     if (f->in_output || bev->is_detached || f->under->is_detached || bev->base == NULL)
         return false;
-    if (mode == BEV_NORMAL && (!pe_bev_writes(bev) || pe_evbuffer_len(p.src) == 0 ||
-                               output_max(f) == 0 || f->starved_at == pe_evbuffer_len(p.src)))
+    if (pe_evbuffer_len(p.src) == 0 && (mode == BEV_NORMAL || f->output_ended))
+        goto settle;
+    if (mode == BEV_NORMAL && (!pe_bev_writes(bev) || output_max(f) == 0 ||
+                               f->starved_at == pe_evbuffer_len(p.src)))
         goto settle;
     f->in_output = true;
+    f->output_ended = mode == BEV_FINISHED;
     do {
         goes_on = call_filter(f, &p, mode == BEV_NORMAL ? output_max(f) : EV_SSIZE_MAX);
         moved += p.used + p.made;

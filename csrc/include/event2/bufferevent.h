@@ -278,7 +278,8 @@ enum bufferevent_filter_result {
  * most `dst_limit` bytes (-1: no limit), which is a wish and not checked. It is
  * called again while it returns BEV_OK, has changed something, and there is
  * more in `src` that may be passed on. `mode`: BEV_NORMAL; BEV_FLUSH: keep
- * nothing back; BEV_FINISHED: nor will anything follow (then `src` may be empty). */
+ * nothing back; BEV_FINISHED: nor will anything follow (then `src` may be empty; it is not
+ * said again while that is so). */
 typedef enum bufferevent_filter_result (*bufferevent_filter_cb)(
     struct evbuffer *src, struct evbuffer *dst, ev_ssize_t dst_limit,
     enum bufferevent_flush_mode mode, void *ctx);
@@ -307,7 +308,7 @@ typedef enum bufferevent_filter_result (*bufferevent_filter_cb)(
  *
  * BEV_OPT_CLOSE_ON_FREE: bufferevent_free of the filter also frees `underlying`,
  * but not before its output has been written; when it makes no progress for 60
- * seconds the rest is lost. Until then it calls nobody. Without that option
+ * seconds what is left is lost. Until then it calls nobody. Without that option
  * `underlying` lives on, without callbacks.
  *
  * `free_context` (or NULL) is called with `ctx` when no function can be called any

@@ -332,6 +332,26 @@ TEST(read_timeout_of_the_filter_counts_from_what_came_through) {
     close_stack(&s);
 }
 
+TEST(finishing_is_said_once_until_there_is_more) {
+    struct stack s;
+
+    open_stack(&s, 0);
+    bufferevent_flush(s.filter, EV_WRITE, BEV_FINISHED);
+    bufferevent_flush(s.filter, EV_WRITE, BEV_FINISHED);
+    bufferevent_shutdown_write(s.filter); /* which says it, too */
+    run_ready(s.base);
+    CHECK_EQ(s.outputs, 1);
+    bufferevent_flush(s.filter, EV_READ, BEV_FINISHED);
+    bufferevent_flush(s.filter, EV_READ, BEV_FINISHED);
+    CHECK_EQ(s.inputs, 1);
+    send_text(s.fds[1], "x");
+    bufferevent_enable(s.filter, EV_READ);
+    run_until(s.base, &s.told.reads, 1);
+    bufferevent_flush(s.filter, EV_READ, BEV_FINISHED);
+    CHECK_EQ(s.inputs, 3);
+    close_stack(&s);
+}
+
 /* --- closing without loss ---------------------------------------------------- */
 
 /* All that comes at `fd` while the loop runs, until its end. */
@@ -434,9 +454,11 @@ TEST(delivery_to_a_peer_that_never_reads_has_a_time_limit) {
     s.filter = NULL;
     turn(s.base);
     CHECK(pe_mem_live(PE_MEM_STREAM) > 1);
-    fake_now += 61 * PE_NS_PER_SEC;
-    turn(s.base);
-    turn(s.base);
+    for (int i = 0; i < 3; i++) { /* a minute without progress, seen a minute later */
+        fake_now += 61 * PE_NS_PER_SEC;
+        turn(s.base);
+        turn(s.base);
+    }
     CHECK_EQ(event_base_get_num_events(s.base, EVENT_BASE_COUNT_ADDED), 0);
     close_stack(&s);
 }

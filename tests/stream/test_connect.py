@@ -159,9 +159,8 @@ def test_none_waits_for_a_connect_that_is_under_way(streams, base, server):
 def test_connecting_twice_is_refused(streams, base, server):
     bev, seen = new(base)
     bev.connect(server.getsockname())
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(BlockingIOError, match="already in progress"):
         bev.connect(server.getsockname())
-    assert caught.value.errno == errno.EALREADY
     streams.until(lambda: seen)
     assert seen == [BEV_EVENT_CONNECTED]
 
@@ -192,9 +191,8 @@ def test_what_is_no_address_is_refused(base, address, error):
 
 def test_none_needs_a_descriptor(base):
     bev, _ = new(base)
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="Invalid argument"):
         bev.connect(None)
-    assert caught.value.errno == errno.EINVAL
 
 
 def test_close_while_connecting_calls_nothing(base, server):

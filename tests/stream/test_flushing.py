@@ -252,9 +252,7 @@ def test_output_waits_for_enable_and_then_goes(streams, base, waiting):
     assert waiting(peer) == b"held"
 
 
-def test_requests_that_are_ready_together_are_answered_before_the_next_wait(
-    streams, base, waiting
-):
+def test_requests_that_are_ready_together_are_answered_before_the_next_wait(streams, base, waiting):
     peers = []
     for i in range(50):
         bev, peer = streams.pair()

@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 import weakref
+from pathlib import Path
 
 import pytest
 
@@ -100,7 +101,7 @@ def test_ipv6(streams, base, connect, accepted):
     assert accepted[0][2] == peer.getsockname()
 
 
-@pytest.mark.parametrize("make", [str, os.fsencode, lambda path: path], ids=["str", "bytes", "path"])
+@pytest.mark.parametrize("make", [str, os.fsencode, Path])
 def test_unix_socket(streams, base, connect, accepted, tmp_path, make):
     path = tmp_path / "socket"
     listener = Listener(base, make(path), accepted)
@@ -108,9 +109,8 @@ def test_unix_socket(streams, base, connect, accepted, tmp_path, make):
     connect(listener)
     streams.until(lambda: accepted)
     assert accepted[0][2] == ""  # the peer has no name
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="in use"):
         Listener(base, path, print)  # a path is not taken over
-    assert caught.value.errno == errno.EADDRINUSE
     listener.close()
     assert path.exists()
 
@@ -180,9 +180,8 @@ def test_options_reach_the_socket(base):
 
 
 def test_reuse_means_nothing_for_a_path(base, tmp_path):
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="Invalid argument"):
         Listener(base, tmp_path / "socket", flags=LEV_OPT_REUSEABLE)
-    assert caught.value.errno == errno.EINVAL
 
 
 def test_accepted_sockets_can_be_left_blocking_and_inheritable(streams, base, connect, accepted):
@@ -212,7 +211,7 @@ def test_bound_socket_can_be_given(streams, base, connect, accepted, how):
     connect(listener)
     streams.until(lambda: accepted)
     listener.close()
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
 
 
@@ -322,7 +321,7 @@ def test_closed_listener(base):
         fd = listener.fd
     assert listener.closed
     assert repr(listener) == "<Listener closed>"
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
     listener.close()
     for use in (listener.enable, listener.disable, listener.get_fd, listener.__enter__):

@@ -260,7 +260,7 @@ static void run_flush(struct event_base *base, struct pe_flush *item) {
             bev->ops->send(bev);
         else if (is_due && pe_evbuffer_len(&bev->output) <= bev->write_low)
             pe_bev_run_write(bev, 0);
-        if (bev->is_finishing && pe_bev_writes(bev) && pe_evbuffer_len(&bev->output) == 0)
+        if (pe_bev_can_finish(bev))
             pe_bev_finish(bev);
     }
     pe_bev_drop(bev);

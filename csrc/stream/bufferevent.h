@@ -185,7 +185,14 @@ void pe_bev_fail(struct bufferevent *bev, int err);
 
 /* --- farewell.c ------------------------------------------------------------ */
 
-/* The output of one that `is_finishing` is written. The caller holds a reference. */
+/* Whether one that `is_finishing` has come to its end: its output is written. A filter
+ * may keep some until it hears that nothing follows, so it hears that at once. */
+static inline bool pe_bev_can_finish(struct bufferevent *bev) {
+    return bev->is_finishing && pe_bev_writes(bev) &&
+           (pe_evbuffer_len(&bev->output) == 0 || bufferevent_get_underlying(bev) != NULL);
+}
+
+/* It has. The caller holds a reference. */
 void pe_bev_finish(struct bufferevent *bev);
 
 /* End what bufferevent_close_after_flush has begun; the bufferevent stays. */

@@ -51,7 +51,7 @@ int bufferevent_shutdown_write(struct bufferevent *bev) {
         return 0;
     bev->is_finishing = true;
     (void)evbuffer_freeze(&bev->output, 0); /* sets a bit: cannot fail */
-    if (pe_evbuffer_len(&bev->output) == 0)
+    if (pe_bev_can_finish(bev))
         pe_flush_add(bev->base, &bev->flush);
     return 0;
 }

@@ -10,6 +10,7 @@ import pytest
 from pyevent import (
     BEV_EVENT_EOF,
     BEV_EVENT_READING,
+    BEV_OPT_CLOSE_ON_FREE,
     EV_READ,
     EV_WRITE,
     Buffer,
@@ -338,3 +339,53 @@ def test_options_need_a_socket(base):
         bev.get_option("SO_KEEPALIVE")
     with pytest.raises(OSError, match="Bad file"):
         bev.set_keepalive(1)
+
+
+# --- pairs and filters ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["shutdown_write", "close_after_flush"])
+def test_partner_gets_all_and_then_the_end(streams, base, how):
+    one, two = BufferEvent.pair(base)
+    seen = []
+    two.setcb(
+        lambda bev, arg: seen.append(bev.read(100)),
+        None,
+        lambda bev, what, arg: seen.append(what),
+    )
+    one.write(b"words")
+    getattr(one, how)()
+    streams.run_ready()
+    assert seen == []
+    assert not one.closed  # the partner has not read
+    two.enable(EV_READ)
+    streams.until(lambda: len(seen) == 2)
+    assert seen == [b"words", BEV_EVENT_EOF | BEV_EVENT_READING]
+    streams.run_ready()
+    assert one.closed is (how == "close_after_flush")
+    one.close()
+    two.close()
+
+
+def upper(source, destination, limit, mode, arg):
+    """A filter that keeps the last byte back until it hears that nothing follows."""
+    data = bytes(source)
+    if mode != 2 and data:
+        data = data[:-1]
+    source.drain(len(data))
+    destination.add(data.upper())
+    return 0 if data else 1
+
+
+@pytest.mark.parametrize("how", ["shutdown_write", "close_after_flush"])
+def test_filter_passes_all_on_and_then_the_end(streams, base, how):
+    under, peer = streams.pair()
+    filtered = under.filter(None, upper, BEV_OPT_CLOSE_ON_FREE)
+    filtered.write(b"y" * SIZE)
+    getattr(filtered, how)()
+    assert streams.receive(peer, SIZE + 1) == b"Y" * SIZE
+    if how == "close_after_flush":
+        peer.close()
+        assert base.dispatch() == 1
+        assert filtered.closed
+    filtered.close()

@@ -17,16 +17,16 @@ from pyevent import (
 
 def read_lines(bev, arg):
     """A line at a time."""
-    readln, add = bev.input.readln, bev.output.add
-    while (line := readln(EVBUFFER_EOL_LF)) is not None:
-        add(line.translate(TABLE) + b"\n")
+    lines, answer = bev.input, bev.output
+    while (line := lines.readln(EVBUFFER_EOL_LF)) is not None:
+        answer.add(line.translate(TABLE) + b"\n")
 
 
 def read_all_lines(bev, arg):
     """All complete lines at once."""
-    add = bev.output.add
+    answer = bev.output
     for line in bev.input.readlines(EVBUFFER_EOL_LF):
-        add(line.translate(TABLE) + b"\n")
+        answer.add(line.translate(TABLE) + b"\n")
 
 
 on_read = read_all_lines if sys.argv[1:] == ["readlines"] else read_lines

@@ -158,6 +158,8 @@ cdef inline object next_line(Buffer self, int eol, Py_ssize_t max_line):
     cdef void *made
     cdef object line
     if self.buf != NULL and max_line < 0:
+        if self.buf.len == 0 and <unsigned int>eol <= EVBUFFER_EOL_NUL:
+            return None  # how most loops over lines end
         made = pe_evbuffer_take_line(self.buf, <evbuffer_eol_style>eol, bytes_of)
         if made != NULL:
             line = <object>made
@@ -236,7 +238,8 @@ cdef class Buffer:
     def __dealloc__(self):
         cdef evbuffer *buf = self.buf
         self.buf = NULL
-        notes_end(&self.notes_at)
+        if self.notes_at != NULL:
+            notes_end(&self.notes_at)
         if self.view != NULL:
             self.view[0] = NULL
         elif buf != NULL:

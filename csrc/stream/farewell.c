@@ -65,8 +65,8 @@ void pe_bev_finish(struct bufferevent *bev) {
 
     bev->is_finishing = false;
     bev->is_finished = true;
-    if (bev->is_leaving && bev->is_at_end) {
-        leave(bev->arg); /* closing says it too */
+    if (bev->is_leaving && bev->is_at_end && !bev->ops->is_instant) {
+        leave(bev->arg); /* closing a descriptor says it too */
         return;
     }
     /* If it cannot be said the connection is broken, as reading will tell; or it is

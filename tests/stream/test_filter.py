@@ -297,8 +297,9 @@ def test_object_that_owns_the_descriptor_lives_until_the_last_byte(streams):
 
 def test_stack_of_filters_is_closed_from_the_top(streams, stack):
     middle, under, peer = stack()
-    top = middle.filter(None, lambda src, dst, *args: (dst.add_buffer(src), BEV_OK)[1],
-                        BEV_OPT_CLOSE_ON_FREE)
+    top = middle.filter(
+        None, lambda src, dst, *args: (dst.add_buffer(src), BEV_OK)[1], BEV_OPT_CLOSE_ON_FREE
+    )
     assert top.get_underlying() is middle
     assert top.fd == under.fd
     top.write(b"x" * 2_000_000)

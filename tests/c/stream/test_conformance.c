@@ -571,6 +571,29 @@ TEST(closing_after_flush_delivers_everything) {
     }
 }
 
+TEST(closing_after_flush_tells_one_who_has_ended_before) {
+    EACH(kind) {
+        struct link l;
+
+        open_link(&l, kind, 0);
+        bufferevent_enable(l.near, EV_READ);
+        CHECK_EQ(bufferevent_shutdown_write(l.far), 0);
+        run_until(l.base, &l.of_near.events, 1);
+        bufferevent_write(l.near, "answer", 6);
+        CHECK_EQ(bufferevent_close_after_flush(l.near, NULL), 0);
+        l.near = NULL;
+        bufferevent_enable(l.far, EV_READ);
+        run_until(l.base, &l.of_far.events, 1);
+        CHECK_STR(l.of_far.order, "re");
+        CHECK_EQ(l.of_far.what, BEV_EVENT_READING | BEV_EVENT_EOF);
+        CHECK_EQ(input_len(l.far), 6);
+        bufferevent_free(l.far);
+        l.far = NULL;
+        CHECK_EQ(event_base_dispatch(l.base), 1);
+        close_link(&l);
+    }
+}
+
 /* --- freeing ------------------------------------------------------------------------------- */
 
 static void free_near(struct bufferevent *bev, void *arg) {

@@ -746,6 +746,21 @@ TEST(closing_a_filter_after_flush_delivers_and_ends_the_connection) {
     close_stack(&s);
 }
 
+TEST(closing_a_filter_after_flush_finishes_it_also_when_the_peer_has_ended) {
+    struct stack s;
+
+    open_stack(&s, 0);
+    bufferevent_enable(s.filter, EV_READ);
+    shutdown(s.fds[1], SHUT_WR);
+    run_until(s.base, &s.told.events, 1);
+    s.modes = 0;
+    CHECK_EQ(bufferevent_close_after_flush(s.filter, NULL), 0);
+    s.filter = NULL;
+    CHECK_EQ(event_base_dispatch(s.base), 1);
+    CHECK_EQ(s.modes, 1 << BEV_FINISHED);
+    close_stack(&s);
+}
+
 TEST(half_closing_a_filter_reaches_the_peer) {
     struct stack s;
 

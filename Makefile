@@ -15,6 +15,9 @@
 # make tsan      the loop's tests with threads under ThreadSanitizer
 # make lib       the C core for C users: build/lib/libpyevent.a
 # make cross     compile and link the C core for other systems
+# make bench     every benchmark, tables and plots; ARGS='--quick'
+# make bench-count  instructions and system calls for a message, against those
+#                committed; ARGS=--write commits to new ones
 # make wheel     dist/*.whl      make lint      make clean
 #
 # PYTHON=python3.12 takes another Python; V=1 shows the commands; WERROR= lets
@@ -31,7 +34,7 @@ MAKEFLAGS += -j$(JOBS) --no-builtin-rules --no-print-directory
 Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: build run test ctest tsan pytest pytest-san pytest-kq fuzz stress stress-c stress-san lib cross
+.PHONY: build run test ctest tsan pytest pytest-san pytest-kq fuzz stress stress-c stress-san lib cross bench bench-count
 .PHONY: wheel lint clean
 
 # ---- Python -------------------------------------------------------------------
@@ -197,6 +200,18 @@ build/plain/tests/c/%.libevent: build/plain/tests/c/%.o build/plain/tests/c/harn
 	$(Q)$(CC) -pthread $^ $(LIBEVENT) -o $@
 
 -include $(shell find build/c build/san build/tsan build/kq build/kq-san build/plain -name '*.d' 2>/dev/null)
+
+# ---- benchmarks -------------------------------------------------------------------
+
+$(VENV)/.bench: $(VENV)/.tools
+	$(Q)$(PIP) install --group bench
+	@touch $@
+
+bench: $(VENV)/.built $(VENV)/.bench lib
+	@exec $(PY) benchmarks/run.py $(ARGS)
+
+bench-count: $(VENV)/.built
+	@exec $(PY) benchmarks/count.py $(ARGS)
 
 # ---- other systems ----------------------------------------------------------------
 #

@@ -113,9 +113,17 @@ def imports_table(figures):
     return table(list(found), [[f"{ms:.1f} ms" for ms in found.values()]])
 
 
+def thread_table(figures):
+    rows = [
+        [name, f"{row['p50_us']:.0f}", f"{row['p99_us']:.0f}", f"{row['per_second']:.0f}"]
+        for name, row in figures["servers"].items()
+    ]
+    return table(["", "p50 µs", "p99 µs", "lines a second"], rows)
+
+
 def conditions():
     rows = []
-    for name in ("lines", "bulk", "pipes", "timers", "churn", "idle"):
+    for name in ("lines", "bulk", "pipes", "timers", "churn", "thread", "idle"):
         figures = load(name)
         if figures:
             loads = f"{figures['load_before']} / {figures['load_after']}"
@@ -258,6 +266,7 @@ def blocks():
         "pipes": pipes_table,
         "timers": timers_table,
         "churn": churn_table,
+        "thread": thread_table,
     }
     for name, make in makers.items():
         if load(name):

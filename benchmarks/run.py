@@ -1,6 +1,6 @@
 """All benchmarks, in alternating rounds, into benchmarks/results/*.json: what `make bench` runs.
 
-    python benchmarks/run.py [--rounds 7] [--quick] [--only lines,bulk,pipes,timers,churn,idle]
+    python benchmarks/run.py [--rounds 7] [--quick] [--only NAME,...]
 
 Then report.py makes tables and plots of them. Half an hour on an idle machine; --quick takes
 few and short rounds, to see that all runs.
@@ -56,6 +56,11 @@ def run_churn(rounds, ms, quick):
     return found | {"imports": bench_churn.measure_imports(rounds)}
 
 
+def run_thread(rounds, ms, quick):
+    found = bench_lines.measure_busy_thread(rounds, 200, ms)
+    return {"servers": found}
+
+
 def run_idle(rounds, ms, quick):
     args = ["--connections", "500" if quick else "5000", "--runs", str(min(rounds, 3))]
     command = [sys.executable, str(HERE / "idle.py"), *args]
@@ -69,7 +74,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--measure", type=int, default=1000, help="milliseconds for each server")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", default="lines,bulk,pipes,timers,churn,idle")
+    parser.add_argument("--only", default="lines,bulk,pipes,timers,churn,thread,idle")
     parser.add_argument("--results", type=Path, default=HERE / "results")
     options = parser.parse_args()
     options.results.mkdir(exist_ok=True)

@@ -78,6 +78,22 @@ def measure(rounds, loads, warmup=300, duration=1000, only=None):
     return cases
 
 
+def measure_busy_thread(rounds, warmup=300, duration=1000):
+    """One connection, while another thread of the server computes, or none does."""
+    commands = {"no other thread": python("lines/pyevent_server.py", "readln")}
+    for interval in ("0.005", "0.0005"):
+        name = f"another computes, switch interval {float(interval) * 1000:g} ms"
+        commands[name] = python("lines/pyevent_server.py", "readln", interval)
+    with tempfile.TemporaryDirectory() as build:
+        client = compile_c(["lines/client.c"], Path(build) / "client")
+        load = [*client, "PORT", "1", "1", "64", str(warmup), str(duration)]
+        jobs = {name: lambda c=command: one_run(c, load) for name, command in commands.items()}
+        table = summary(alternate(rounds, jobs), "p50_us", "no other thread")
+    for name, row in table.items():
+        print(f"{name:45} p50 {row['p50_us']:9.1f} us, p99 {row['p99_us']:9.1f} us")
+    return table
+
+
 def print_case(case):
     print(f"\n{case['connections']} connections, depth {case['depth']}, {case['size']} bytes "
           f"(load average {os.getloadavg()[0]:.1f})")  # fmt: skip

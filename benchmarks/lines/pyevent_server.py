@@ -1,7 +1,11 @@
-"""A ROT13 line server on pyevent: pyevent_server.py [readln|readlines]."""
+"""A ROT13 line server on pyevent: pyevent_server.py [readln|readlines] [SWITCH_INTERVAL].
+
+With a switch interval, in seconds, a second thread computes all the time.
+"""
 
 import socket
 import sys
+import threading
 
 from rot13 import TABLE
 
@@ -29,7 +33,13 @@ def read_all_lines(bev, arg):
         answer.add(line.translate(TABLE) + b"\n")
 
 
-on_read = read_all_lines if sys.argv[1:] == ["readlines"] else read_lines
+on_read = read_all_lines if sys.argv[1:2] == ["readlines"] else read_lines
+
+
+def compute():
+    n = 0
+    while True:
+        n += 1
 
 
 def on_accept(listener, fd, address, base):
@@ -41,6 +51,9 @@ def on_accept(listener, fd, address, base):
     bev.enable(EV_READ)
 
 
+if sys.argv[2:]:
+    sys.setswitchinterval(float(sys.argv[2]))
+    threading.Thread(target=compute, daemon=True).start()
 base = EventBase()
 listener = Listener(base, ("127.0.0.1", 0), on_accept, base, backlog=4096)
 print(f"listening on 127.0.0.1:{listener.address[1]}", flush=True)

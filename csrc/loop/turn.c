@@ -21,6 +21,9 @@
  * wait anew, since we have the GIL back before it has woken up. */
 #define RELEASE_EVERY_NS (20 * PE_NS_PER_MS)
 
+/* For what both kinds of turn are made of, the counted one and the other. */
+#define INLINE static inline __attribute__((always_inline))
+
 void event_base_set_wait_hooks(struct event_base *base, void (*before)(void *),
                                void (*after)(void *), void *arg) {
     base->before_wait = before;
@@ -69,7 +72,7 @@ static bool must_release(struct event_base *base, int64_t timeout_ns) {
     return true;
 }
 
-static int wait_for_kernel(struct event_base *base, int64_t timeout_ns) {
+INLINE int wait_for_kernel(struct event_base *base, int64_t timeout_ns) {
     bool releases = must_release(base, timeout_ns);
     int n = 0;
 
@@ -86,13 +89,14 @@ static int wait_for_kernel(struct event_base *base, int64_t timeout_ns) {
     return n;
 }
 
-static void harvest(struct event_base *base) {
+/* How many results there were. */
+static uint32_t harvest(struct event_base *base) {
     struct pe_ready ready[HARVEST];
     uint32_t total = 0;
     int n;
 
     if (base->was_forked)
-        return; /* forked in a hook: the child has nothing to harvest */
+        return 0; /* forked in a hook: the child has nothing to harvest */
     base->stale_before = base->stale;
     base->stale = 0;
     do {
@@ -101,15 +105,14 @@ static void harvest(struct event_base *base) {
             pe_iomap_deliver(base, &ready[i]);
         total += (uint32_t)n;
     } while (n == HARVEST);
-    if (base->stats != NULL && total > base->stats->most_ready)
-        base->stats->most_ready = total;
     if (base->needs_rebuild)
         pe_iomap_rebuild(base);
+    return total;
 }
 
 /* Run what is due, and write what it left: how many callbacks ran. What the
  * flush makes due belongs to the next turn, unless there was nothing else. */
-static int run_due(struct event_base *base) {
+INLINE int run_due(struct event_base *base) {
     int ran = base->active_count != 0 ? pe_queues_run(base) : 0;
 
     base->has_more = has_callbacks(base);
@@ -123,32 +126,55 @@ static int run_due(struct event_base *base) {
     return ran;
 }
 
-static int timed_wait(struct event_base *base, int64_t timeout_ns) {
-    int64_t start = pe_clock_now();
+/* The second half of a turn, from the wait on: how many callbacks ran, or -errno. */
+static int wait_and_run(struct event_base *base, int64_t timeout_ns) {
     int n = wait_for_kernel(base, timeout_ns);
 
-    base->stats->turns++;
-    base->stats->waits += timeout_ns != 0;
-    base->stats->wait_ns += (uint64_t)(pe_clock_now() - start);
-    return n;
+    if (n < 0)
+        return n;
+    (void)harvest(base);
+    pe_watchers_run_check(base);
+    pe_timers_run_due(base);
+    if (base->wants_break)
+        return 0; /* in a hook or a check watcher: what is active stays so */
+    return run_due(base);
 }
 
-static int timed_run(struct event_base *base) {
-    uint64_t before = base->stats->callbacks;
+/* The same for a base that keeps statistics: apart, so that one branch is all
+ * that a turn of any other pays for them, and another each callback. */
+__attribute__((noinline)) static int wait_and_run_counted(struct event_base *base, int64_t timeout_ns) {
+    struct pe_stats *stats = base->stats;
+    uint64_t before = stats->callbacks;
     int64_t start = pe_clock_now();
-    int ran = run_due(base);
-    uint64_t callbacks = base->stats->callbacks - before;
+    int n = wait_for_kernel(base, timeout_ns);
+    uint32_t ready;
 
-    base->stats->callbacks_ns += (uint64_t)(pe_clock_now() - start);
-    if (callbacks > base->stats->most_callbacks)
-        base->stats->most_callbacks = (uint32_t)callbacks;
-    return ran;
+    stats->turns++;
+    stats->waits += timeout_ns != 0;
+    stats->wait_ns += (uint64_t)(pe_clock_now() - start);
+    if (n < 0)
+        return n;
+    ready = harvest(base);
+    if (ready > stats->most_ready)
+        stats->most_ready = ready;
+    pe_watchers_run_check(base);
+    pe_timers_run_due(base);
+    if (base->wants_break)
+        return 0;
+    start = pe_clock_now();
+    n = run_due(base);
+    stats->callbacks_ns += (uint64_t)(pe_clock_now() - start);
+    if (stats->callbacks < before)
+        before = 0; /* a callback has started them anew */
+    if (stats->callbacks - before > stats->most_callbacks)
+        stats->most_callbacks = (uint32_t)(stats->callbacks - before);
+    return n;
 }
 
 /* One turn: how many callbacks ran, or -errno. */
 static int turn(struct event_base *base, int flags) {
     int64_t timeout_ns;
-    int n, err;
+    int err;
 
     base->has_more = true; /* if it is cut short */
     if (base->was_forked) {
@@ -167,15 +193,8 @@ static int turn(struct event_base *base, int flags) {
         timeout_ns = wait_limit(base, flags);
     }
     base->now = 0;
-    n = base->stats == NULL ? wait_for_kernel(base, timeout_ns) : timed_wait(base, timeout_ns);
-    if (n < 0)
-        return n;
-    harvest(base);
-    pe_watchers_run_check(base);
-    pe_timers_run_due(base);
-    if (base->wants_break)
-        return 0; /* in a hook or a check watcher: what is active stays so */
-    return base->stats == NULL ? run_due(base) : timed_run(base);
+    return base->stats == NULL ? wait_and_run(base, timeout_ns)
+                               : wait_and_run_counted(base, timeout_ns);
 }
 
 /* Done when no callback is left: with EVLOOP_ONCE after a turn that ran some,

@@ -83,6 +83,17 @@ def test_stats_start_anew_when_told(base):
     assert base.stats()["callbacks"] == 1
 
 
+def test_stats_may_start_anew_in_a_callback(base):
+    base.stats()
+    for _ in range(3):
+        Event.timer(base, lambda *_: None).active()
+    Event.timer(base, lambda *_: base.stats(restart=True)).active()
+    Event.timer(base, lambda *_: None).active()
+    base.dispatch()
+    stats = base.stats()
+    assert stats["callbacks"] == stats["most_callbacks"] == 1
+
+
 def test_stats_count_turns_that_flush_output(base, socketpair):
     base.stats()
     bev = BufferEvent(base, socketpair[0])

@@ -74,7 +74,7 @@ struct evbuffer {
     uint8_t searched_for;  /* which ends of line `searched` is about; find.c */
     uint8_t flags;         /* enum pe_evbuffer_flags */
     uint8_t read_class;    /* size of the ring for the next read; io.c */
-    uint8_t spare_byte;
+    uint8_t small_reads;   /* in a row, that left most of what was offered */
 };
 
 /* Make `buf` an empty buffer that draws on `pool` (NULL: none) and tells `hook`

@@ -4,8 +4,9 @@
  * of what a read should take, a new ring is offered behind them, and goes back
  * if it stays empty. How much a read should take adapts: a ring of 4 KiB at
  * first, the next size when a read filled all that was offered, one size
- * less when it left most of it. FIONREAD is not asked: it would cost a system
- * call to save some room.
+ * less when SMALL_READS in a row left most of it: the end of a large message is
+ * a small read, and the next is large again. FIONREAD is not asked: it would
+ * cost a system call to save some room.
  *
  * Writing offers up to IOV_BATCH spans and drains what was taken. A file range
  * at the front goes by sendfile(2); where that cannot be, FILE_PIECE bytes at a
@@ -22,6 +23,7 @@
 #define FILE_PIECE ((size_t)1 << 20)
 #define READ_CLASS_MIN (PE_CLASS_FIRST_RING + 1)
 #define READ_CLASS_MAX (PE_CLASS_BIG - 1)
+#define SMALL_READS 4
 
 /* --- Reading --- */
 
@@ -113,8 +115,14 @@ static void adapt(struct evbuffer *buf, size_t n, size_t offered) {
     if (n == offered && offered >= pe_class_bytes(c) / 2) {
         if (c < READ_CLASS_MAX)
             buf->read_class = (uint8_t)(c + 1);
+        buf->small_reads = 0;
     } else if (c > READ_CLASS_MIN && n < pe_class_bytes(c - 1)) {
+        if (++buf->small_reads < SMALL_READS)
+            return;
         buf->read_class = (uint8_t)(c - 1);
+        buf->small_reads = 0;
+    } else {
+        buf->small_reads = 0;
     }
 }
 

@@ -69,7 +69,12 @@ TEST(reads_grow_while_they_fill_the_room_and_shrink_after) {
     }
     while (pe_evbuffer_recv(&buf, fds[1], 1 << 20, true) > 0)
         check_pattern(&buf);
-    for (int i = 0; i < 4; i++) {
+    feed(fds[0], 10);
+    CHECK_EQ(pe_evbuffer_recv(&buf, fds[1], 1 << 20, true), 10);
+    feed(fds[0], 100000);
+    CHECK_EQ(pe_evbuffer_recv(&buf, fds[1], 1 << 20, true), 100000); /* one says nothing */
+    check_pattern(&buf);
+    for (int i = 0; i < 12; i++) { /* four for each size, and there are three */
         feed(fds[0], 10);
         CHECK_EQ(pe_evbuffer_recv(&buf, fds[1], 1 << 20, true), 10);
         check_pattern(&buf);

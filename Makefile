@@ -34,8 +34,8 @@ MAKEFLAGS += -j$(JOBS) --no-builtin-rules --no-print-directory
 Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: build run test ctest tsan pytest pytest-san pytest-kq fuzz stress stress-c stress-san lib cross bench bench-count
-.PHONY: wheel lint clean
+.PHONY: build run test ctest tsan pytest pytest-san pytest-kq fuzz stress stress-c stress-san lib cross
+.PHONY: bench bench-count wheel lint clean
 
 # ---- Python -------------------------------------------------------------------
 #

@@ -45,6 +45,7 @@ def lines_case(figures, connections, depth, size=64):
 
 def lines_table(figures, depth, size=64):
     cases = [c for c in figures["cases"] if (c["depth"], c["size"]) == (depth, size)]
+    cases.sort(key=lambda case: case["connections"])
     head = ["server"]
     for case in cases:
         count = case["connections"]
@@ -55,7 +56,8 @@ def lines_table(figures, depth, size=64):
     for name in cases[0]["servers"]:
         row = [name]
         for case in cases:
-            row += [f"{case['servers'][name]['cpu_us']:.2f}", ratio(case["servers"][name])]
+            figure = case["servers"].get(name)
+            row += [f"{figure['cpu_us']:.2f}", ratio(figure)] if figure else ["", ""]
         at = next(c for c in cases if c["connections"] == last)["servers"][name]
         rows.append([*row, f"{at['p50_us']:.0f} / {at['p99_us']:.0f}"])
     return table(head, rows)
@@ -220,7 +222,7 @@ SHOWN = ("bare", "pyevent", "libevent-c", "rloop", "uvloop", "asyncio", "gevent"
 
 def lines_plot(figures, depth):
     series = {}
-    for case in figures["cases"]:
+    for case in sorted(figures["cases"], key=lambda case: case["connections"]):
         if (case["depth"], case["size"]) == (depth, 64):
             for name, row in case["servers"].items():
                 if name in SHOWN:

@@ -54,6 +54,8 @@ def servers(build):
 
 def one_run(command, load):
     result = serve_and_load(command, load)
+    if result["messages"] == 0:
+        raise RuntimeError(f"no answer in the measured time from {command}")
     result["cpu_us"] = result.pop("cpu_ns") / 1000 / result["messages"]
     result["per_second"] = result["messages"] / result["seconds"]
     return result
@@ -66,7 +68,9 @@ def measure(rounds, loads, warmup=300, duration=1000, only=None):
         found = servers(Path(build))
         client = compile_c(["lines/client.c"], Path(build) / "client")
         for count, depth, size in loads:
-            load = [*client, "PORT", *map(str, (count, depth, size, warmup, duration))]
+            # Many connections take time to come into step.
+            times = (max(warmup, count // 3), max(duration, count // 5))
+            load = [*client, "PORT", *map(str, (count, depth, size, *times))]
             jobs = {
                 name: lambda c=command, to=load: one_run(c, to)
                 for name, command in found.items()

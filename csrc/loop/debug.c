@@ -114,8 +114,8 @@ bool pe_debug_knows(const struct event *ev) {
     return is_there;
 }
 
-bool pe_debug_check(const struct event *ev, const char *function) {
-    if (!pe_debug_is_on() || pe_debug_knows(ev))
+bool pe_debug_check_known(const struct event *ev, const char *function) {
+    if (pe_debug_knows(ev))
         return true;
     pe_log_error("%s: %p is no event: never set up, or freed", function, (const void *)ev);
     return false;

@@ -25,7 +25,11 @@ bool pe_debug_knows(const struct event *ev);
 
 /* Whether `ev` was set up; if not, `function` has been called with something
  * else, which is logged. True while the mode is off. */
-bool pe_debug_check(const struct event *ev, const char *function);
+bool pe_debug_check_known(const struct event *ev, const char *function);
+
+static inline bool pe_debug_check(const struct event *ev, const char *function) {
+    return !pe_debug_is_on() || pe_debug_check_known(ev, function);
+}
 
 /* Free the table; libevent_global_shutdown. */
 void pe_debug_shutdown(void);

@@ -302,7 +302,7 @@ static void event_run(struct event_base *base, struct pe_task *task) {
     if (ev->events & EV_PERSIST)
         rearm(base, ev);
     else
-        (void)event_del(ev);
+        pe_event_forget(ev);
     if (ev->callback == NULL)
         return;
     base->running_event = ev;

@@ -8,6 +8,7 @@
 #include "stream/bufferevent.h"
 #include "stream/perbase.h"
 #include "stream/rare.h"
+#include "stream/ratelimit.h"
 
 #define DEFAULT_SINGLE 16384 /* what the getters answer while nothing is set */
 
@@ -152,9 +153,10 @@ static bool is_busy(struct bufferevent *bev) {
     union pe_bev_arg arg = {.fd = -1};
 
     if (bev->rare != NULL && (pe_timer_is_set(&bev->rare->read.timer) ||
-                              pe_timer_is_set(&bev->rare->write.timer)))
+                              pe_timer_is_set(&bev->rare->write.timer) ||
+                              pe_rate_holds(bev->rare->rate)))
         return true;
-    return bev->calling != 0 || bev->is_connecting || pe_task_is_queued(&bev->task) ||
+    return pe_bufferevent_is_filtered(bev) || bev->calling != 0 || bev->is_connecting || pe_task_is_queued(&bev->task) ||
            !pe_list_empty(&bev->flush.link) || bev->ops->ctl(bev, PE_BEV_IS_IDLE, &arg) < 0;
 }
 

@@ -290,7 +290,7 @@ static void input_changed(struct evbuffer *buf, size_t added, size_t removed) {
         return;
     /* More than the mark allows can come out of a filter. No read will call back
      * while that is so: having taken some must. */
-    if (removed != 0 && pe_evbuffer_len(buf) >= bev->read_high)
+    if (removed != 0 && pe_evbuffer_len(buf) >= bev->read_high && bev->base != NULL)
         pe_bev_run_read(bev, BEV_TRIG_DEFER_CALLBACKS);
     update_mark(bev);
 }

@@ -1,9 +1,12 @@
 /* rategroup.c - one bucket for several bufferevents.
  *
  * Empty, it blocks that direction of every member; a timer, set only then, lets them
- * go on. Who has taken last goes on last, so that where little is to be had all get
- * it in turn. While members go on, what one of them moves can empty the bucket
- * again: the rest stay blocked and are the first the next time.
+ * go on. Where little is to be had all get it in turn. For writing it is enough that
+ * who has taken last goes on last. Who reads is up to the backend, which may always
+ * name the same one first: those who have read in this round go on only when the
+ * others have been asked, a turn later, and have left something. While members go
+ * on, what one of them moves can empty the bucket again: the rest stay blocked and are
+ * the first the next time.
  *
  * A member holds a reference: a group that its owner has let go lives on with them.
  */
@@ -30,14 +33,19 @@ struct bufferevent_rate_limit_group {
     size_t wanted_share; /* as it was set */
     ev_uint64_t totals[PE_RATE_DIRS];
     bool is_empty[PE_RATE_DIRS]; /* the members are blocked */
+    struct pe_task asked;        /* runs when the kernel is asked for those who go on first; */
+    struct pe_flush rest;        /* then lets the others go on, at the end of that turn */
     unsigned refs;
 };
 
 static void drop(struct bufferevent_rate_limit_group *group) {
     if (--group->refs != 0)
         return;
-    if (group->base != NULL)
+    if (group->base != NULL) {
         pe_timer_cancel(group->base, &group->timer);
+        pe_task_cancel(group->base, &group->asked);
+    }
+    pe_list_remove(&group->rest.link);
     pe_list_remove(&group->of_base);
     pe_free(PE_MEM_STREAM, group);
 }
@@ -76,13 +84,15 @@ static void block_all(struct bufferevent_rate_limit_group *group, enum pe_rate_d
     }
 }
 
-/* The first member that the group holds in this direction; NULL: none. */
+/* The first member that the group holds in this direction, one that has read in this
+ * round only if `any`; NULL: none. */
 static struct pe_rate *first_blocked(struct bufferevent_rate_limit_group *group,
-                                     enum pe_rate_dir dir) {
+                                     enum pe_rate_dir dir, bool any) {
     for (struct pe_link *at = group->members.next; at != &group->members; at = at->next) {
         struct pe_rate *r = pe_container(at, struct pe_rate, of_group);
+        unsigned held = dir == PE_RATE_READ ? r->bev->read_blocked : r->bev->write_blocked;
 
-        if ((dir == PE_RATE_READ ? r->bev->read_blocked : r->bev->write_blocked) & PE_BLOCK_GROUP)
+        if ((held & PE_BLOCK_GROUP) && (any || !r->has_read))
             return r;
     }
     return NULL;
@@ -91,15 +101,49 @@ static struct pe_rate *first_blocked(struct bufferevent_rate_limit_group *group,
 /* May call out: members come and go meanwhile, and the bucket may be emptied. Who has
  * gone on is at the end of the list, so the first is mostly the one looked for. The
  * caller holds the group. */
-static void unblock_all(struct bufferevent_rate_limit_group *group, enum pe_rate_dir dir) {
+static void unblock(struct bufferevent_rate_limit_group *group, enum pe_rate_dir dir, bool all) {
     struct pe_rate *r;
 
     group->is_empty[dir] = false;
-    while (!group->is_empty[dir] && (r = first_blocked(group, dir)) != NULL) {
+    while (!group->is_empty[dir] && (r = first_blocked(group, dir, all)) != NULL) {
         pe_list_remove(&r->of_group);
         pe_list_push_back(&group->members, &r->of_group);
         pe_bev_unblock(r->bev, pe_rate_event(dir), PE_BLOCK_GROUP);
     }
+}
+
+static void begin_round(struct bufferevent_rate_limit_group *group) {
+    for (struct pe_link *at = group->members.next; at != &group->members; at = at->next)
+        pe_container(at, struct pe_rate, of_group)->has_read = false;
+}
+
+/* Those who have not read in this round first. The others follow at the end of the turn
+ * that asks the kernel for those. */
+static void go_on_reading(struct bufferevent_rate_limit_group *group) {
+    if (first_blocked(group, PE_RATE_READ, false) == NULL)
+        begin_round(group);
+    unblock(group, PE_RATE_READ, false);
+    if (group->base == NULL || first_blocked(group, PE_RATE_READ, true) == NULL)
+        return;
+    pe_task_activate_later(group->base, &group->asked, 0);
+}
+
+static void run_asked(struct event_base *base, struct pe_task *task) {
+    pe_flush_add(base,
+                 &pe_container(task, struct bufferevent_rate_limit_group, asked)->rest);
+}
+
+static void run_rest(struct event_base *base, struct pe_flush *item) {
+    struct bufferevent_rate_limit_group *group =
+        pe_container(item, struct bufferevent_rate_limit_group, rest);
+
+    (void)base;
+    if (group->is_empty[PE_RATE_READ])
+        return;
+    group->refs++;
+    begin_round(group);
+    unblock(group, PE_RATE_READ, true);
+    drop(group);
 }
 
 /* The bucket has changed. */
@@ -121,10 +165,10 @@ static void apply(struct bufferevent_rate_limit_group *group) {
     if (err < 0)
         fail_all(group, err);
     group->refs++;
-    for (int dir = 0; dir < PE_RATE_DIRS; dir++) {
-        if (goes_on[dir] && group->bucket.left[dir] > 0)
-            unblock_all(group, dir);
-    }
+    if (goes_on[PE_RATE_READ] && group->bucket.left[PE_RATE_READ] > 0)
+        go_on_reading(group);
+    if (goes_on[PE_RATE_WRITE] && group->bucket.left[PE_RATE_WRITE] > 0)
+        unblock(group, PE_RATE_WRITE, true);
     drop(group);
 }
 
@@ -142,10 +186,11 @@ void pe_rate_group_orphan(struct pe_link *of_base) {
     struct bufferevent_rate_limit_group *group =
         pe_container(of_base, struct bufferevent_rate_limit_group, of_base);
 
+    pe_task_cancel(group->base, &group->asked);
     group->base = NULL;
     group->refs++;
     for (int dir = 0; dir < PE_RATE_DIRS; dir++)
-        unblock_all(group, dir);
+        unblock(group, dir, true);
     drop(group);
 }
 
@@ -177,6 +222,8 @@ void pe_rate_group_took(struct pe_rate *r, enum pe_rate_dir dir, size_t n) {
     struct bufferevent_rate_limit_group *group = r->group;
 
     group->totals[dir] += n;
+    if (dir == PE_RATE_READ)
+        r->has_read = true;
     pe_list_remove(&r->of_group);
     pe_list_push_back(&group->members, &r->of_group);
     pe_bucket_take(&group->bucket, dir, (ev_ssize_t)n);
@@ -213,6 +260,9 @@ bufferevent_rate_limit_group_new(struct event_base *base, const struct ev_token_
     group->cfg = *cfg;
     pe_bucket_init(&group->bucket, cfg);
     pe_timer_init(&group->timer, fire);
+    pe_flush_init(&group->rest, run_rest);
+    pe_task_init(&group->asked, run_asked, 0);
+    group->asked.state = EVLIST_INTERNAL; /* no callback that EVLOOP_ONCE waits for */
     pe_list_init(&group->members);
     pe_list_push_back(&pb->groups, &group->of_base);
     group->wanted_share = DEFAULT_MIN_SHARE;

@@ -120,6 +120,10 @@ struct pe_rate *pe_rate_of(struct bufferevent *bev) {
     return r;
 }
 
+bool pe_rate_holds(const struct pe_rate *r) {
+    return r != NULL && pe_timer_is_set(&r->timer);
+}
+
 void pe_rate_stop(struct pe_rate *r) {
     if (r == NULL)
         return;

@@ -71,6 +71,7 @@ struct pe_rate {
     struct pe_timer timer; /* when a blocked direction may go on */
     struct bufferevent_rate_limit_group *group;
     struct pe_link of_group; /* the one that took last is the last */
+    bool has_read;           /* in this round of the group */
 };
 
 /* That of `bev`, made if need be; NULL when memory is out. */
@@ -81,6 +82,9 @@ size_t pe_rate_cut(struct pe_rate *r, enum pe_rate_dir dir, size_t max);
 
 /* `n` bytes have been read or written. Blocks what has nothing left. */
 void pe_rate_took(struct pe_rate *r, enum pe_rate_dir dir, size_t n);
+
+/* Whether its own bucket holds a direction: then the base has its timer. May be NULL. */
+bool pe_rate_holds(const struct pe_rate *r);
 
 /* Its bufferevent is detached, or its memory goes: leave the group. May be NULL. */
 void pe_rate_stop(struct pe_rate *r);

@@ -726,6 +726,7 @@ TEST(filter_has_a_priority_and_stays_on_its_base) {
     CHECK_EQ(bufferevent_priority_set(s.filter, 2), 0);
     CHECK_EQ(bufferevent_get_priority(s.filter), 2);
     CHECK_EQ(bufferevent_base_set(other, s.filter), -1);
+    CHECK_EQ(bufferevent_base_set(other, s.under), -1);
     event_base_free(other);
     bufferevent_enable(s.filter, EV_READ);
     send_text(s.fds[1], "x");

@@ -142,6 +142,7 @@ void pe_queues_finalize(struct event_base *base); /* run the finalizers that are
 
 /* Run one level of priority: how many callbacks ran. */
 int pe_queues_run(struct event_base *base);
+int pe_queues_run_counted(struct event_base *base); /* the same into base->stats */
 
 void pe_flush_run(struct event_base *base);
 

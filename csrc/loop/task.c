@@ -157,8 +157,13 @@ static void count(struct pe_stats *stats, const struct pe_task *task) {
         stats->others++;
 }
 
-/* Run the tasks of one queue: how many callbacks ran, internal ones left out. */
-static int run_queue(struct event_base *base, struct pe_queue *queue, bool is_limited) {
+#define INLINE static inline __attribute__((always_inline))
+
+/* Run the tasks of one queue: how many callbacks ran, internal ones left out.
+ * `counts` is a constant wherever this is called, so that a base without
+ * statistics does not ask for them at each callback. */
+INLINE int run_queue(struct event_base *base, struct pe_queue *queue, bool is_limited,
+                     bool counts) {
     unsigned budget = queue->count + TASK_EXTRA;
     int limit = is_limited ? base->max_callbacks : INT_MAX;
     int64_t end = INT64_MAX;
@@ -172,7 +177,7 @@ static int run_queue(struct event_base *base, struct pe_queue *queue, bool is_li
         pe_task_cancel(base, task);
         if (!(task->state & EVLIST_INTERNAL))
             ran++;
-        if (base->stats != NULL)
+        if (counts)
             count(base->stats, task);
         task->run(base, task); /* which may free it */
         base->running_event = NULL;
@@ -184,19 +189,27 @@ static int run_queue(struct event_base *base, struct pe_queue *queue, bool is_li
     return ran;
 }
 
-int pe_queues_run(struct event_base *base) {
+INLINE int run_level(struct event_base *base, bool counts) {
     int ran = 0;
 
     for (int pri = 0; pri < base->queue_count && ran == 0; pri++) {
         if (pe_list_empty(&base->queues[pri].tasks))
             continue;
         base->running_pri = pri;
-        ran = run_queue(base, &base->queues[pri], pri >= base->limited_from);
+        ran = run_queue(base, &base->queues[pri], pri >= base->limited_from, counts);
         if (base->wants_break || base->wants_continue)
             break;
     }
     base->running_pri = base->queue_count;
     return ran;
+}
+
+int pe_queues_run(struct event_base *base) {
+    return run_level(base, false);
+}
+
+int pe_queues_run_counted(struct event_base *base) {
+    return run_level(base, true);
 }
 
 void pe_flush_init(struct pe_flush *item, void (*flush)(struct event_base *, struct pe_flush *)) {

@@ -90,7 +90,7 @@ INLINE int wait_for_kernel(struct event_base *base, int64_t timeout_ns) {
 }
 
 /* How many results there were. */
-static uint32_t harvest(struct event_base *base) {
+INLINE uint32_t harvest(struct event_base *base) {
     struct pe_ready ready[HARVEST];
     uint32_t total = 0;
     int n;
@@ -112,12 +112,15 @@ static uint32_t harvest(struct event_base *base) {
 
 /* Run what is due, and write what it left: how many callbacks ran. What the
  * flush makes due belongs to the next turn, unless there was nothing else. */
-INLINE int run_due(struct event_base *base) {
-    int ran = base->active_count != 0 ? pe_queues_run(base) : 0;
+INLINE int run_due(struct event_base *base, bool counts) {
+    int ran = 0;
+
+    if (base->active_count != 0)
+        ran = counts ? pe_queues_run_counted(base) : pe_queues_run(base);
 
     base->has_more = has_callbacks(base);
     if (!pe_list_empty(&base->flush)) {
-        if (base->stats != NULL)
+        if (counts)
             base->stats->flushes++;
         pe_flush_run(base);
         if (ran++ == 0)
@@ -127,7 +130,7 @@ INLINE int run_due(struct event_base *base) {
 }
 
 /* The second half of a turn, from the wait on: how many callbacks ran, or -errno. */
-static int wait_and_run(struct event_base *base, int64_t timeout_ns) {
+INLINE int wait_and_run(struct event_base *base, int64_t timeout_ns) {
     int n = wait_for_kernel(base, timeout_ns);
 
     if (n < 0)
@@ -137,11 +140,11 @@ static int wait_and_run(struct event_base *base, int64_t timeout_ns) {
     pe_timers_run_due(base);
     if (base->wants_break)
         return 0; /* in a hook or a check watcher: what is active stays so */
-    return run_due(base);
+    return run_due(base, false);
 }
 
 /* The same for a base that keeps statistics: apart, so that one branch is all
- * that a turn of any other pays for them, and another each callback. */
+ * that a turn of any other pays for them. */
 __attribute__((noinline)) static int wait_and_run_counted(struct event_base *base, int64_t timeout_ns) {
     struct pe_stats *stats = base->stats;
     uint64_t before = stats->callbacks;
@@ -162,7 +165,7 @@ __attribute__((noinline)) static int wait_and_run_counted(struct event_base *bas
     if (base->wants_break)
         return 0;
     start = pe_clock_now();
-    n = run_due(base);
+    n = run_due(base, true);
     stats->callbacks_ns += (uint64_t)(pe_clock_now() - start);
     if (stats->callbacks < before)
         before = 0; /* a callback has started them anew */

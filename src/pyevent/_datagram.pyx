@@ -5,6 +5,7 @@ A Datagram with callbacks is held by its base until it is closed, as a
 BufferEvent is (see _loop.pyx).
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
@@ -125,6 +126,7 @@ cdef object bound_socket(object address):
     return sock
 
 
+@cython.trashcan(True)  # a chain of them through `arg` may be of any length
 cdef class Datagram(Attached):
     """A datagram socket: UDP, or Unix.
 

@@ -5,6 +5,7 @@ An Event holds its struct event by value. It is held by its base (see _loop.pyx)
 while it is pending or active; before it is deallocated C has let go of it.
 """
 
+cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
 from libc.stdint cimport int64_t
@@ -113,6 +114,7 @@ cdef void event_called(int fd, short what, void *arg) noexcept:
     event_settle(self)
 
 
+@cython.trashcan(True)  # a chain of them through `arg` may be of any length
 cdef class Event(Attached):
     """Waits for a descriptor, a signal or a time, and calls ``callback(fd, what, arg)``.
 

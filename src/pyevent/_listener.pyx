@@ -5,6 +5,7 @@ A Listener with a callback is held by its base until it is closed, as a
 BufferEvent is (see _stream.pyx).
 """
 
+cimport cython
 from cpython.object cimport PyObject
 from libc.errno cimport ENOTCONN, errno
 from libc.string cimport memcmp
@@ -132,6 +133,7 @@ cdef bint is_address(object address):
     return isinstance(address, (tuple, str, bytes, os.PathLike))
 
 
+@cython.trashcan(True)  # a chain of them through `arg` may be of any length
 cdef class Listener(Attached):
     """Accepts connections and calls ``callback(listener, fd, address, arg)`` for each.
 

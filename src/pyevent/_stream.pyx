@@ -7,6 +7,7 @@ borrowed pointer to the Python one; it has callbacks only while that is held, an
 is freed before that goes.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize
 from cpython.bytes cimport PyBytes_GET_SIZE
@@ -229,6 +230,7 @@ cdef timeval *seconds_or_null(object seconds, timeval *tv) except? NULL:
     return tv
 
 
+@cython.trashcan(True)  # a chain of them through `arg` may be of any length
 cdef class BufferEvent(Attached):
     """A connection with an input and an output buffer.
 

@@ -5,6 +5,7 @@ As with events the C object has a borrowed pointer to the Python one, which the
 base holds until it is closed.
 """
 
+cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
 from posix.time cimport timeval
@@ -63,6 +64,7 @@ cdef void check_called(evwatch *watch, const evwatch_check_cb_info *info, void *
     call_watcher(<Watcher>arg, None)
 
 
+@cython.trashcan(True)  # a chain of them through `arg` may be of any length
 cdef class Watcher(Attached):
     """What :class:`PrepareWatcher` and :class:`CheckWatcher` have in common."""
 

@@ -334,3 +334,39 @@ def test_cycle_is_collected_in_development_mode_with_warnings_as_errors(run_pyth
     assert done.stderr.count("ResourceWarning: unclosed <EventBase") == 1
     done = run_python(CODE, options=("-X", "dev", "-W", "ignore"))
     assert done.stderr == ""
+
+
+def test_a_chain_of_objects_through_their_args_is_collected_on_a_small_stack(run_python):
+    """One may hold the next as its `arg`, as far as one likes."""
+    code = """
+        import gc, threading
+        from pyevent import BufferEvent, Event, EventBase
+
+        def chain(link):
+            with EventBase() as base:
+                last = None
+                for _ in range(20_000):
+                    last = link(base, last)
+
+        def event(base, last):
+            ev = Event(base, -1, 0, print, last)
+            ev.add(60)
+            return ev
+
+        def connection(base, last):
+            bev = BufferEvent(base)
+            bev.setcb(print, arg=last)
+            return bev
+
+        def run():
+            chain(event)
+            chain(connection)
+            gc.collect()
+
+        threading.stack_size(256 * 1024)
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        print("alive")
+    """
+    assert run_python(code).stdout == "alive\n"

@@ -140,7 +140,7 @@ def conditions():
 
 def growth(figures, low, high, key):
     """(cost at high / at low) by name, of `cases` with their tables."""
-    return {name: high[name][key] / low[name][key] for name in low}
+    return {name: high[name][key] / low[name][key] for name in high}
 
 
 def line_targets():

@@ -10,6 +10,7 @@ Switches, read from the environment:
 """
 
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from pathlib import Path
@@ -48,6 +49,8 @@ def env(name):
 # Only PyInit_* leaves the shared object: what the core declares stays inside.
 common_flags = ["-fvisibility=hidden", "-pthread"]
 link_flags = ["-pthread"]
+if sys.platform.startswith("linux"):
+    common_flags += ["-fno-plt"]  # calls into CPython and libc without a stub in between
 if env("PYEVENT_DEBUG"):
     common_flags += ["-O0", "-g3", "-UNDEBUG"]
 if env("PYEVENT_SAN"):

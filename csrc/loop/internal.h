@@ -17,6 +17,9 @@
 
 #define PE_EVENT_IO (EV_READ | EV_WRITE | EV_CLOSED) /* what an fd can tell */
 
+/* For what both kinds of turn are made of, the counted one and the other. */
+#define PE_ALWAYS_INLINE static inline __attribute__((always_inline))
+
 struct pe_signals;
 struct pe_stats;
 struct pe_common_timeout;

@@ -157,13 +157,11 @@ static void count(struct pe_stats *stats, const struct pe_task *task) {
         stats->others++;
 }
 
-#define INLINE static inline __attribute__((always_inline))
-
 /* Run the tasks of one queue: how many callbacks ran, internal ones left out.
  * `counts` is a constant wherever this is called, so that a base without
  * statistics does not ask for them at each callback. */
-INLINE int run_queue(struct event_base *base, struct pe_queue *queue, bool is_limited,
-                     bool counts) {
+PE_ALWAYS_INLINE int run_queue(struct event_base *base, struct pe_queue *queue, bool is_limited,
+                               bool counts) {
     unsigned budget = queue->count + TASK_EXTRA;
     int limit = is_limited ? base->max_callbacks : INT_MAX;
     int64_t end = INT64_MAX;
@@ -189,7 +187,7 @@ INLINE int run_queue(struct event_base *base, struct pe_queue *queue, bool is_li
     return ran;
 }
 
-INLINE int run_level(struct event_base *base, bool counts) {
+PE_ALWAYS_INLINE int run_level(struct event_base *base, bool counts) {
     int ran = 0;
 
     for (int pri = 0; pri < base->queue_count && ran == 0; pri++) {

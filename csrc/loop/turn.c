@@ -21,9 +21,6 @@
  * wait anew, since we have the GIL back before it has woken up. */
 #define RELEASE_EVERY_NS (20 * PE_NS_PER_MS)
 
-/* For what both kinds of turn are made of, the counted one and the other. */
-#define INLINE static inline __attribute__((always_inline))
-
 void event_base_set_wait_hooks(struct event_base *base, void (*before)(void *),
                                void (*after)(void *), void *arg) {
     base->before_wait = before;
@@ -72,7 +69,7 @@ static bool must_release(struct event_base *base, int64_t timeout_ns) {
     return true;
 }
 
-INLINE int wait_for_kernel(struct event_base *base, int64_t timeout_ns) {
+PE_ALWAYS_INLINE int wait_for_kernel(struct event_base *base, int64_t timeout_ns) {
     bool releases = must_release(base, timeout_ns);
     int n = 0;
 
@@ -90,7 +87,7 @@ INLINE int wait_for_kernel(struct event_base *base, int64_t timeout_ns) {
 }
 
 /* How many results there were. */
-INLINE uint32_t harvest(struct event_base *base) {
+PE_ALWAYS_INLINE uint32_t harvest(struct event_base *base) {
     struct pe_ready ready[HARVEST];
     uint32_t total = 0;
     int n;
@@ -112,7 +109,7 @@ INLINE uint32_t harvest(struct event_base *base) {
 
 /* Run what is due, and write what it left: how many callbacks ran. What the
  * flush makes due belongs to the next turn, unless there was nothing else. */
-INLINE int run_due(struct event_base *base, bool counts) {
+PE_ALWAYS_INLINE int run_due(struct event_base *base, bool counts) {
     int ran = 0;
 
     if (base->active_count != 0)
@@ -130,7 +127,7 @@ INLINE int run_due(struct event_base *base, bool counts) {
 }
 
 /* The second half of a turn, from the wait on: how many callbacks ran, or -errno. */
-INLINE int wait_and_run(struct event_base *base, int64_t timeout_ns) {
+PE_ALWAYS_INLINE int wait_and_run(struct event_base *base, int64_t timeout_ns) {
     int n = wait_for_kernel(base, timeout_ns);
 
     if (n < 0)

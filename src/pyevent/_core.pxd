@@ -23,4 +23,5 @@ cdef int to_timeval(object seconds, timeval *tv) except -1
 cdef object event_flags(int what)
 cdef object bev_flags(int what)
 cdef object address_of(const sockaddr *address, int size)
+cdef object bound_address(int fd)
 cdef int to_sockaddr(object address, sockaddr_storage *out, int *size) except -1

@@ -93,6 +93,7 @@ cdef extern from *:
     const char *inet_ntop(int family, const void *src, char *dst, socklen_t size)
     int inet_pton(int family, const char *src, void *dst)
     unsigned int if_nametoindex(const char *name)
+    int getsockname(int fd, sockaddr *address, socklen_t *size)
     unsigned short ntohs(unsigned short n)
     unsigned short htons(unsigned short n)
     unsigned int ntohl(unsigned int n)
@@ -197,6 +198,14 @@ cdef object address_of(const sockaddr *address, int size):
             return <bytes>path[:n]
         return os.fsdecode((<bytes>path[:n]).split(b"\0", 1)[0])
     return (address.sa_family, <bytes>(<const char *>address)[:size])
+
+
+cdef object bound_address(int fd):
+    """What a socket is bound to, with the real port; OSError: it is no socket."""
+    cdef sockaddr_storage storage
+    cdef socklen_t size = sizeof(storage)
+    check(getsockname(fd, <sockaddr *>&storage, &size))
+    return address_of(<const sockaddr *>&storage, <int>size)
 
 
 cdef int _port_of(object address) except -1:

@@ -14,12 +14,12 @@ from libc.errno cimport ENOBUFS, errno
 
 from pyevent._core cimport (
     address_of,
+    bound_address,
     bev_flags,
     check,
     fd_of,
     sockaddr,
     sockaddr_storage,
-    socklen_t,
     to_sockaddr,
 )
 from pyevent._loop cimport (
@@ -39,9 +39,6 @@ from pyevent.c.datagram cimport *
 import os
 import socket
 
-
-cdef extern from "sys/socket.h":
-    int getsockname(int fd, sockaddr *address, socklen_t *size)
 
 cdef extern from "event2/bufferevent.h":
     int BEV_OPT_CLOSE_ON_FREE
@@ -315,8 +312,5 @@ cdef class Datagram(Attached):
     @property
     def address(self):
         """What it is bound to: a tuple with the real port, or a path."""
-        cdef sockaddr_storage storage
-        cdef socklen_t size = sizeof(storage)
         datagram_require(self)
-        check(getsockname(evdgram_get_fd(self.dgram), <sockaddr *>&storage, &size))
-        return address_of(<const sockaddr *>&storage, <int>size)
+        return bound_address(evdgram_get_fd(self.dgram))

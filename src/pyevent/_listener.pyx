@@ -12,6 +12,7 @@ from libc.string cimport memcmp
 
 from pyevent._core cimport (
     address_of,
+    bound_address,
     check,
     check_err,
     sockaddr,
@@ -48,7 +49,6 @@ import os
 
 cdef extern from "sys/socket.h":
     int getpeername(int fd, sockaddr *address, socklen_t *size)
-    int getsockname(int fd, sockaddr *address, socklen_t *size)
 
 
 cdef void listener_detach(Attached one) noexcept:
@@ -292,11 +292,8 @@ cdef class Listener(Attached):
     @property
     def address(self):
         """What it is bound to: a tuple with the real port, or a path."""
-        cdef sockaddr_storage storage
-        cdef socklen_t size = sizeof(storage)
         listener_require(self)
-        check(getsockname(evconnlistener_get_fd(self.lev), <sockaddr *>&storage, &size))
-        return address_of(<const sockaddr *>&storage, <int>size)
+        return bound_address(evconnlistener_get_fd(self.lev))
 
 
 cdef int listener_install(Listener self) except -1:

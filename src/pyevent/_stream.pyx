@@ -30,6 +30,7 @@ from pyevent._core cimport (
     socklen_t,
     to_ns,
     to_sockaddr,
+    to_timeval,
 )
 from pyevent._loop cimport (
     Attached,
@@ -221,12 +222,9 @@ cdef int bev_require(BufferEvent self) except -1:
 
 cdef timeval *seconds_or_null(object seconds, timeval *tv) except? NULL:
     """libevent's timeval for a time limit: NULL for none."""
-    cdef long long us
     if seconds is None:
         return NULL
-    us = (to_ns(seconds) + 999) // 1000
-    tv.tv_sec = us // 1_000_000
-    tv.tv_usec = us % 1_000_000
+    to_timeval(seconds, tv)
     return tv
 
 

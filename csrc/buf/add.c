@@ -113,16 +113,10 @@ int pe_evbuffer_put(struct evbuffer *buf, const void *data, size_t n) {
 }
 
 int evbuffer_add(struct evbuffer *buf, const void *data, size_t datlen) {
-    struct pe_seg *last = buf->last;
     int err;
 
-    if (PE_LIKELY(last != NULL && datlen - 1 < pe_seg_room(last) &&
-                  !(buf->flags & PE_BUF_FROZEN_END))) {
-        pe_seg_put(last, data, datlen);
-        buf->len += datlen;
-        pe_buf_tell(buf, datlen, 0);
+    if (PE_LIKELY(pe_evbuffer_add_near(buf, data, datlen)))
         return 0;
-    }
     err = pe_buf_may_add(buf);
     if (err == 0)
         err = pe_evbuffer_put(buf, data, datlen);

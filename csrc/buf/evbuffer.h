@@ -128,13 +128,6 @@ ssize_t pe_evbuffer_find_line(struct evbuffer *buf, enum evbuffer_eol_style styl
 ssize_t pe_evbuffer_line(struct evbuffer *buf, enum evbuffer_eol_style style,
                          const unsigned char **data, size_t *eol_len);
 
-/* Take the first line out when it is easily had: in the first span, of a buffer that is
- * neither frozen nor pinned and holds no file. `make` gets it first and must not call
- * anything here; what it returns is the result, and when that is NULL the line stays.
- * NULL as well when the line is not that easy: pe_evbuffer_line knows. */
-void *pe_evbuffer_take_line(struct evbuffer *buf, enum evbuffer_eol_style style,
-                            void *(*make)(const void *data, size_t len));
-
 /* Walks over complete lines without changing the buffer, which must not change
  * meanwhile either. */
 struct pe_lines {

@@ -13,15 +13,6 @@
  */
 #include "buf/inner.h"
 
-/* What `searched` is about. */
-enum { FOR_NOTHING, FOR_LF, FOR_CRLF, FOR_ANY, FOR_NUL };
-
-static const uint8_t searched_for[] = {
-    [EVBUFFER_EOL_ANY] = FOR_ANY,           [EVBUFFER_EOL_CRLF] = FOR_LF,
-    [EVBUFFER_EOL_CRLF_STRICT] = FOR_CRLF,  [EVBUFFER_EOL_LF] = FOR_LF,
-    [EVBUFFER_EOL_NUL] = FOR_NUL,
-};
-
 #define EITHER_PIECE 128 /* bytes looked through for CR and for LF in turn */
 
 /* --- Pointers --- */
@@ -167,43 +158,10 @@ static inline bool find_nearby(const struct evbuffer *buf, struct pe_at *at, siz
     return true;
 }
 
-/* The same for the first line of the buffer, from the mark on: its length, or -1 and
- * the mark moved. This is what reading lines spends its time in. */
-static inline ssize_t find_in_first(struct evbuffer *buf, enum evbuffer_eol_style style,
-                                    size_t *eol_len) {
-    const struct pe_seg *seg = buf->first;
-    size_t from = buf->searched, n, i;
-    const unsigned char *p, *hit;
-
-    if (buf->len == 0 || style == EVBUFFER_EOL_ANY || buf->searched_for != searched_for[style])
-        return -1;
-    n = pe_seg_run(seg, 0, pe_seg_used(seg));
-    if (from >= n)
-        return -1;
-    p = pe_seg_at(seg, 0);
-    hit = memchr(p + from, style == EVBUFFER_EOL_NUL ? 0 : '\n', n - from);
-    if (hit == NULL) {
-        buf->searched = n;
-        return -1;
-    }
-    i = (size_t)(hit - p);
-    buf->searched = i;
-    if (style == EVBUFFER_EOL_CRLF || style == EVBUFFER_EOL_CRLF_STRICT) {
-        if (i > 0 && p[i - 1] == '\r') {
-            *eol_len = 2;
-            return (ssize_t)i - 1;
-        }
-        if (style == EVBUFFER_EOL_CRLF_STRICT)
-            return -1;
-    }
-    *eol_len = 1;
-    return (ssize_t)i;
-}
-
 /* The first end of line of the buffer, wherever it is, and the mark moved. */
 static PE_COLD bool find_first(struct evbuffer *buf, enum evbuffer_eol_style style,
                                struct pe_at *at, size_t *eol_len) {
-    uint8_t what = searched_for[style];
+    uint8_t what = pe_searched_for[style];
 
     if (buf->searched_for != what) {
         buf->searched_for = what;
@@ -215,13 +173,13 @@ static PE_COLD bool find_first(struct evbuffer *buf, enum evbuffer_eol_style sty
         return false;
     }
     /* Where an LF was found its CR is before it: the LF is what comes next. */
-    buf->searched = what == FOR_ANY ? at->pos : at->pos + *eol_len - 1;
+    buf->searched = what == PE_FOR_ANY ? at->pos : at->pos + *eol_len - 1;
     return true;
 }
 
 static bool find_first_eol(struct evbuffer *buf, enum evbuffer_eol_style style,
                            struct pe_at *at, size_t *eol_len) {
-    ssize_t near = find_in_first(buf, style, eol_len);
+    ssize_t near = pe_buf_line_in_first(buf, style, eol_len);
 
     if (near < 0)
         return find_first(buf, style, at, eol_len);
@@ -246,7 +204,7 @@ ssize_t pe_evbuffer_find_line(struct evbuffer *buf, enum evbuffer_eol_style styl
 
     if ((unsigned)style > EVBUFFER_EOL_NUL || pe_buf_load(buf) != 0)
         return -1;
-    near = find_in_first(buf, style, eol_len);
+    near = pe_buf_line_in_first(buf, style, eol_len);
     if (near >= 0)
         return near;
     return find_first(buf, style, &at, eol_len) ? (ssize_t)at.pos : -1;
@@ -257,7 +215,7 @@ ssize_t pe_evbuffer_line(struct evbuffer *buf, enum evbuffer_eol_style style,
     ssize_t len = -1;
 
     if (PE_LIKELY((unsigned)style <= EVBUFFER_EOL_NUL && !(buf->flags & PE_BUF_FILES)))
-        len = find_in_first(buf, style, eol_len);
+        len = pe_buf_line_in_first(buf, style, eol_len);
     if (len < 0)
         len = pe_evbuffer_find_line(buf, style, eol_len);
     if (len < 0)
@@ -266,27 +224,6 @@ ssize_t pe_evbuffer_line(struct evbuffer *buf, enum evbuffer_eol_style style,
     if ((size_t)len <= pe_seg_run(buf->first, 0, pe_seg_used(buf->first)))
         *data = pe_seg_at(buf->first, 0);
     return len;
-}
-
-void *pe_evbuffer_take_line(struct evbuffer *buf, enum evbuffer_eol_style style,
-                            void *(*make)(const void *data, size_t len)) {
-    size_t eol_len, n;
-    ssize_t len;
-    void *line;
-
-    if ((unsigned)style > EVBUFFER_EOL_NUL ||
-        buf->flags & (PE_BUF_FILES | PE_BUF_FROZEN_START | PE_BUF_PINNED))
-        return NULL;
-    len = find_in_first(buf, style, &eol_len);
-    if (len < 0)
-        return NULL;
-    line = make(pe_seg_at(buf->first, 0), (size_t)len);
-    if (line == NULL)
-        return NULL;
-    n = (size_t)len + eol_len;
-    if (PE_UNLIKELY(!pe_buf_step_quietly(buf, n)))
-        pe_evbuffer_take(buf, n);
-    return line;
 }
 
 static PE_COLD struct evbuffer_ptr search_eol_on(struct evbuffer *buf,
@@ -322,7 +259,7 @@ struct evbuffer_ptr evbuffer_search_eol(struct evbuffer *buffer, struct evbuffer
     if (start != NULL || (unsigned)eol_style > EVBUFFER_EOL_NUL ||
         buffer->flags & PE_BUF_FILES)
         return search_eol_on(buffer, start, eol_len_out, eol_style);
-    near = find_in_first(buffer, eol_style, &eol_len);
+    near = pe_buf_line_in_first(buffer, eol_style, &eol_len);
     if (near < 0)
         return search_eol_on(buffer, start, eol_len_out, eol_style);
     if (eol_len_out != NULL)

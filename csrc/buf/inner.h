@@ -16,6 +16,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "buf/evbuffer.h"
+#include "buf/quick.h"
 #include "buf/seg.h"
 
 #include <errno.h>
@@ -23,8 +24,6 @@
 
 #define PE_BUF_MAX ((size_t)SSIZE_MAX) /* no buffer is longer: positions are ssize_t */
 
-#define PE_LIKELY(x) __builtin_expect(!!(x), 1)
-#define PE_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define PE_COLD __attribute__((noinline)) /* keeps the registers of hot paths few */
 
 /* What only some buffers need. */
@@ -75,14 +74,6 @@ int pe_buf_append(struct evbuffer *buf, const void *data, size_t n);
 
 void pe_buf_consume_segs(struct evbuffer *buf, size_t n, struct pe_dead *dead);
 
-/* Take `n` bytes off the front, fewer than the first segment has. */
-static inline void pe_buf_step(struct evbuffer *buf, size_t n) {
-    buf->first->head += n;
-    buf->len -= n;
-    buf->epoch++;
-    buf->searched = buf->searched > n ? buf->searched - n : 0;
-}
-
 /* Take `n` bytes (0 < n <= len) off the front. */
 static inline void pe_buf_consume(struct evbuffer *buf, size_t n, struct pe_dead *dead) {
     if (n < pe_seg_used(buf->first))
@@ -124,15 +115,6 @@ static inline void pe_buf_tell(struct evbuffer *buf, size_t added, size_t remove
 
 /* After `n` bytes went from `from` to `to`. */
 void pe_buf_tell_moved(struct evbuffer *to, struct evbuffer *from, size_t n);
-
-/* Drain `n` bytes when that is a step inside the first segment and nobody is told:
- * true when it was. What is left to do for a line is little, so it shows. */
-static inline bool pe_buf_step_quietly(struct evbuffer *buf, size_t n) {
-    if (buf->len == 0 || n >= pe_seg_used(buf->first) || buf->hook != NULL || buf->rare != NULL)
-        return false;
-    pe_buf_step(buf, n);
-    return true;
-}
 
 static inline void pe_buf_bury(struct pe_dead *dead) {
     if (PE_UNLIKELY(dead->first != NULL))

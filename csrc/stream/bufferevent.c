@@ -40,7 +40,7 @@ struct bufferevent *pe_bev_new(const struct pe_bev_ops *ops, struct event_base *
     pe_list_push_back(&pb->bufferevents, &bev->of_base);
     pe_task_init(&bev->task, run_task, event_base_get_npriorities(base) / 2);
     pe_flush_init(&bev->flush, run_flush);
-    pe_evbuffer_init(&bev->input, pb->pool, input_changed);
+    pe_evbuffer_init(&bev->input, pb->pool, NULL);
     pe_evbuffer_init(&bev->output, pb->pool, output_changed);
     /* Freezing sets a bit: it cannot fail. */
     (void)evbuffer_freeze(&bev->input, 0);
@@ -282,12 +282,11 @@ static void update_mark(struct bufferevent *bev) {
         pe_bev_unblock(bev, EV_READ, PE_BLOCK_MARK);
 }
 
+/* Of an input with a high mark. */
 static void input_changed(struct evbuffer *buf, size_t added, size_t removed) {
     struct bufferevent *bev = pe_container(buf, struct bufferevent, input);
 
     (void)added;
-    if (bev->read_high == 0)
-        return;
     /* More than the mark allows can come out of a filter. No read will call back
      * while that is so: having taken some must. */
     if (removed != 0 && pe_evbuffer_len(buf) >= bev->read_high && bev->base != NULL)
@@ -311,6 +310,8 @@ static void pass_on(struct bufferevent *bev, size_t added) {
 static void output_changed(struct evbuffer *buf, size_t added, size_t removed) {
     struct bufferevent *bev = pe_container(buf, struct bufferevent, output);
 
+    if (bev->calling != 0 && !bev->has_output_high && !bev->is_finishing && !bev->ops->is_instant)
+        return; /* what callbacks add is for when they return */
     if (removed != 0 && bev->is_finishing && pe_evbuffer_len(buf) == 0 && bev->base != NULL)
         pe_flush_add(bev->base, &bev->flush);
     if (bev->has_output_high) {
@@ -419,6 +420,7 @@ void bufferevent_setwatermark(struct bufferevent *bev, short events, size_t lowm
     if (events & EV_READ) {
         bev->read_low = lowmark;
         bev->read_high = highmark;
+        bev->input.hook = highmark != 0 ? input_changed : NULL;
         update_mark(bev);
     }
 }

@@ -65,12 +65,13 @@ from pyevent._views cimport (
 )
 from pyevent.c.buffer cimport *
 
+from pyevent.constants import EolStyle
+
 
 cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
     Py_ssize_t Py_REFCNT(PyObject *)
     Py_ssize_t PyNumber_AsSsize_t(object n, PyObject *overflow) except? -1
-    PyObject *PyErr_Occurred()
     void *PyBytes_FromStringAndSize_ "PyBytes_FromStringAndSize"(const char *, Py_ssize_t)
     int PyGC_Disable()
     int PyGC_Enable()
@@ -149,21 +150,18 @@ cdef object gather(Buffer self, size_t pos, size_t n):
     return data
 
 
-cdef void *bytes_of(const void *data, size_t n) noexcept:
-    return PyBytes_FromStringAndSize_(<const char *>data, <Py_ssize_t>n)
-
-
 cdef inline object next_line(Buffer self, int eol, Py_ssize_t max_line):
     """The first line, taken out; None: no line is complete."""
-    cdef void *made
+    cdef const unsigned char *data
+    cdef size_t n, eol_len
     cdef object line
-    if self.buf != NULL and max_line < 0:
-        if self.buf.len == 0 and <unsigned int>eol <= EVBUFFER_EOL_NUL:
+    if self.buf != NULL and max_line < 0 and <unsigned int>eol <= EVBUFFER_EOL_NUL:
+        if self.buf.len == 0:
             return None  # how most loops over lines end
-        made = pe_evbuffer_take_line(self.buf, <evbuffer_eol_style>eol, bytes_of)
-        if made != NULL:
-            line = <object>made
-            Py_DECREF(line)
+        data = pe_evbuffer_near_line(self.buf, <evbuffer_eol_style>eol, &n, &eol_len)
+        if data != NULL:
+            line = PyBytes_FromStringAndSize(<const char *>data, <Py_ssize_t>n)
+            pe_evbuffer_take_near(self.buf, n + eol_len)
             return line
     return next_line_on(self, eol, max_line)
 
@@ -175,8 +173,6 @@ cdef object next_line_on(Buffer self, int eol, Py_ssize_t max_line):
     cdef size_t eol_len = 0
     cdef Py_ssize_t n
     cdef object line
-    if PyErr_Occurred() != NULL:  # no memory for a line
-        reraise()
     if buf == NULL or <unsigned int>eol > EVBUFFER_EOL_NUL:
         refuse_eol(self, eol)
     if buf.flags & HELD_START and buf.len > 0:
@@ -960,10 +956,6 @@ cdef int refuse_eol(Buffer self, int eol) except -1:
     raise ValueError(f"eol must be EVBUFFER_EOL_*, not {eol}")
 
 
-cdef int reraise() except -1:
-    return -1  # with the exception that is set
-
-
 cdef int look_into_files(Buffer self) except -1:
     """Nothing was found, and there are files not in memory: raise why they are not."""
     cdef Pin pin = Pin.__new__(Pin)
@@ -1036,11 +1028,11 @@ cdef object let_go(PyObject **view):
     return last
 
 
-# --- readln, called as fast as Python can call ----------------------------------------------
+# --- readln and add, called as fast as Python can call ---------------------------------------
 #
 # The wrapper that Cython makes for a method with keywords takes longer than taking a line out
-# of the ring. So the most frequent calls, with no argument or with the end of line alone,
-# are served by a function of our own in front of that wrapper, which has all the others.
+# of the ring. So the most frequent calls, readln() and readln(LF) and add(bytes), are
+# served by functions of our own in front of those wrappers, which have all the others.
 
 cdef extern from "Python.h":
     ctypedef struct TypeObject "PyTypeObject":
@@ -1052,10 +1044,12 @@ cdef extern from "Python.h":
         const char *ml_doc
     ctypedef struct MethodDescr "PyMethodDescrObject":
         MethodDef *d_method
-    bint PyLong_Check(PyObject *)
-    long PyLong_AsLong_ "PyLong_AsLong"(PyObject *)
-    void PyErr_Clear()
+    bint is_bytes "PyBytes_CheckExact"(PyObject *)
+    const char *bytes_at "PyBytes_AS_STRING"(PyObject *)
+    Py_ssize_t bytes_len "PyBytes_GET_SIZE"(PyObject *)
+    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *, Py_ssize_t)
     object PyDescr_NewMethod(TypeObject *type, MethodDef *method)
+    PyObject *PyDict_GetItemString(PyObject *dict, const char *key)
     int PyDict_SetItemString(PyObject *dict, const char *key, object value) except -1
     void PyType_Modified(TypeObject *type)
     int METH_FASTCALL, METH_KEYWORDS
@@ -1071,43 +1065,58 @@ cdef extern from *:
 
 ctypedef PyObject *(*fast_method)(PyObject *, PyObject **, Py_ssize_t, PyObject *) noexcept
 
-cdef MethodDef readln_def
-cdef fast_method readln_with_keywords
+cdef MethodDef readln_def, add_def
+cdef fast_method readln_with_keywords, add_with_keywords
+
+# What callers have, so that a pointer says which one it is; other numbers go the long way.
+cdef object lf_object = EolStyle.EVBUFFER_EOL_LF
+cdef object crlf_object = EolStyle.EVBUFFER_EOL_CRLF
 
 
 cdef PyObject *readln_fast(PyObject *op, PyObject **args, Py_ssize_t nargs,
                            PyObject *keywords) noexcept:
     cdef evbuffer *buf = (<Buffer>op).buf
-    cdef long eol = EVBUFFER_EOL_CRLF
-    cdef void *line
+    cdef evbuffer_eol_style eol = EVBUFFER_EOL_CRLF
+    cdef const unsigned char *data
+    cdef size_t n, eol_len
+    cdef PyObject *line
     if keywords != NULL or nargs > 1 or buf == NULL:
         return readln_with_keywords(op, args, nargs, keywords)
-    if nargs == 1:
-        eol = PyLong_AsLong_(args[0]) if PyLong_Check(args[0]) else -1
-    if not 0 <= eol <= EVBUFFER_EOL_NUL:
-        PyErr_Clear()  # too large for a long: the wrapper says so
+    if nargs == 1 and args[0] == <PyObject *>lf_object:
+        eol = EVBUFFER_EOL_LF
+    elif nargs == 1 and args[0] != <PyObject *>crlf_object:
         return readln_with_keywords(op, args, nargs, keywords)
     if buf.len == 0:
         return pe_py_none()
-    line = pe_evbuffer_take_line(buf, <evbuffer_eol_style>eol, bytes_of)
-    if line != NULL or PyErr_Occurred() != NULL:
-        return <PyObject *>line
-    return readln_with_keywords(op, args, nargs, keywords)
+    data = pe_evbuffer_near_line(buf, eol, &n, &eol_len)
+    if data == NULL:
+        return readln_with_keywords(op, args, nargs, keywords)
+    line = new_bytes(<const char *>data, <Py_ssize_t>n)
+    if line != NULL:
+        pe_evbuffer_take_near(buf, n + eol_len)
+    return line
 
 
-cdef int install_readln() except -1:
-    global readln_def, readln_with_keywords
+cdef PyObject *add_fast(PyObject *op, PyObject **args, Py_ssize_t nargs,
+                        PyObject *keywords) noexcept:
+    cdef evbuffer *buf = (<Buffer>op).buf
+    if (keywords == NULL and nargs == 1 and buf != NULL and is_bytes(args[0])
+            and pe_evbuffer_add_near(buf, bytes_at(args[0]), <size_t>bytes_len(args[0]))):
+        return pe_py_none()
+    return add_with_keywords(op, args, nargs, keywords)
+
+
+cdef fast_method put_in_front(const char *name, MethodDef *ours, fast_method fast) except NULL:
+    """Have `fast` called for the method of that name; what was called until now."""
     cdef TypeObject *buffer_type = <TypeObject *>Buffer
-    cdef MethodDef *made = (<MethodDescr *>(<PyObject *>Buffer.__dict__["readln"])).d_method
-    if made.ml_flags != (METH_FASTCALL | METH_KEYWORDS):
-        return 0  # another calling convention: leave it
-    readln_with_keywords = <fast_method>made.ml_meth
-    readln_def = made[0]
-    readln_def.ml_meth = <void *>readln_fast
-    PyDict_SetItemString(buffer_type.tp_dict, "readln",
-                         PyDescr_NewMethod(buffer_type, &readln_def))
-    PyType_Modified(buffer_type)
-    return 0
+    cdef MethodDef *made = (<MethodDescr *>PyDict_GetItemString(buffer_type.tp_dict, name)).d_method
+    if made.ml_flags == METH_FASTCALL | METH_KEYWORDS:  # else leave it
+        ours[0] = made[0]
+        ours.ml_meth = <void *>fast
+        PyDict_SetItemString(buffer_type.tp_dict, name, PyDescr_NewMethod(buffer_type, ours))
+        PyType_Modified(buffer_type)
+    return <fast_method>made.ml_meth
 
 
-install_readln()
+readln_with_keywords = put_in_front("readln", &readln_def, readln_fast)
+add_with_keywords = put_in_front("add", &add_def, add_fast)

@@ -34,8 +34,6 @@ cdef extern from "buf/evbuffer.h":
     void pe_evbuffer_take(evbuffer *buf, size_t n)
     Py_ssize_t pe_evbuffer_line(evbuffer *buf, evbuffer_eol_style style,
                                 const unsigned char **data, size_t *eol_len)
-    void *pe_evbuffer_take_line(evbuffer *buf, evbuffer_eol_style style,
-                                void *(*make)(const void *data, size_t n) noexcept)
     void pe_lines_init(pe_lines *it, evbuffer *buf, evbuffer_eol_style style)
     bint pe_lines_next(pe_lines *it)
     size_t pe_evbuffer_copy_at(evbuffer *buf, size_t pos, void *out, size_t n)
@@ -44,6 +42,13 @@ cdef extern from "buf/evbuffer.h":
     int pe_evbuffer_reserve_pin(evbuffer *buf, size_t n, pe_pin *pin)
     void pe_evbuffer_unpin(pe_pin *pin)
     int pe_evbuffer_commit_pin(pe_pin *pin, size_t n)
+
+
+cdef extern from "buf/quick.h":
+    const unsigned char *pe_evbuffer_near_line(evbuffer *buf, evbuffer_eol_style style,
+                                               size_t *n, size_t *eol_len)
+    void pe_evbuffer_take_near(evbuffer *buf, size_t n)
+    bint pe_evbuffer_add_near(evbuffer *buf, const void *data, size_t n)
 
 
 cdef extern from "event2/buffer.h":

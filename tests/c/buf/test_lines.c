@@ -1,5 +1,6 @@
 /* test_lines.c - ends of line, however the bytes arrive and wherever they lie. */
 #include "base/mem.h"
+#include "buf/quick.h"
 #include "inside.h"
 
 #include <stdlib.h>
@@ -178,47 +179,73 @@ TEST(an_incomplete_line_is_searched_once) {
     }
 }
 
-static void *remember(const void *data, size_t len) {
+/* The first line as quick.h takes it; NULL: it is not that easy. */
+static const char *take_near(struct evbuffer *buf, enum evbuffer_eol_style style) {
     static char line[10];
+    size_t len, eol_len;
+    const unsigned char *data = pe_evbuffer_near_line(buf, style, &len, &eol_len);
 
+    if (data == NULL)
+        return NULL;
     memcpy(line, data, len);
     line[len] = '\0';
+    pe_evbuffer_take_near(buf, len + eol_len);
     return line;
 }
 
-static void *refuse(const void *data, size_t len) {
-    (void)data;
-    (void)len;
-    return NULL;
-}
-
-TEST(an_easy_line_is_taken_in_one_call) {
+TEST(an_easy_line_is_taken_where_it_lies) {
     struct evbuffer *buf = new_buffer();
     const unsigned char *data;
     size_t eol_len;
 
     CHECK_EQ(evbuffer_add(buf, "one\r\ntwo\nthree", 14), 0);
-    CHECK(pe_evbuffer_take_line(buf, EVBUFFER_EOL_CRLF, remember) == NULL); /* no mark yet */
+    CHECK(take_near(buf, EVBUFFER_EOL_CRLF) == NULL); /* no mark yet */
     CHECK_EQ(pe_evbuffer_line(buf, EVBUFFER_EOL_CRLF, &data, &eol_len), 3);
     CHECK_EQ(eol_len, 2);
     CHECK_MEM(data, "one", 3);
-    CHECK(pe_evbuffer_take_line(buf, EVBUFFER_EOL_CRLF, refuse) == NULL);
-    CHECK_EQ(buf->len, 14);
-    CHECK_STR(pe_evbuffer_take_line(buf, EVBUFFER_EOL_CRLF, remember), "one");
-    CHECK_STR(pe_evbuffer_take_line(buf, EVBUFFER_EOL_LF, remember), "two");
+    CHECK_STR(take_near(buf, EVBUFFER_EOL_CRLF), "one");
+    CHECK_STR(take_near(buf, EVBUFFER_EOL_LF), "two");
     CHECK_EQ(evbuffer_freeze(buf, 1), 0);
-    CHECK(pe_evbuffer_take_line(buf, EVBUFFER_EOL_LF, remember) == NULL);
+    CHECK(take_near(buf, EVBUFFER_EOL_LF) == NULL);
     CHECK_EQ(evbuffer_unfreeze(buf, 1), 0);
-    CHECK(pe_evbuffer_take_line(buf, (enum evbuffer_eol_style)5, remember) == NULL);
     CHECK_EQ(buf->len, 5); /* "three" without its end */
-    CHECK(pe_evbuffer_take_line(buf, EVBUFFER_EOL_LF, remember) == NULL);
+    CHECK(take_near(buf, EVBUFFER_EOL_LF) == NULL);
     CHECK_EQ(evbuffer_add(buf, "\n", 1), 0);
-    CHECK_STR(pe_evbuffer_take_line(buf, EVBUFFER_EOL_LF, remember), "three");
+    CHECK_STR(take_near(buf, EVBUFFER_EOL_LF), "three");
     CHECK_EQ(check_inside(buf), 0); /* the emptied ring has gone back */
-    CHECK(pe_evbuffer_take_line(buf, EVBUFFER_EOL_LF, remember) == NULL);
+    CHECK(take_near(buf, EVBUFFER_EOL_LF) == NULL);
     add_scattered(buf, "ab\n", 3);
     CHECK_EQ(pe_evbuffer_line(buf, EVBUFFER_EOL_LF, &data, &eol_len), 2);
     CHECK(data == NULL);
+    evbuffer_free(buf);
+}
+
+static void count_added(struct evbuffer *buf, const struct evbuffer_cb_info *info, void *arg) {
+    (void)buf;
+    *(size_t *)arg += info->n_added;
+}
+
+TEST(what_fits_is_added_where_there_is_room) {
+    struct evbuffer *buf = new_buffer();
+    size_t added = 0;
+    char *bytes = calloc(1, 4096);
+
+    CHECK(bytes != NULL);
+    CHECK(!pe_evbuffer_add_near(buf, "a", 1)); /* there is no ring yet */
+    CHECK_EQ(evbuffer_add(buf, "a", 1), 0);
+    CHECK(pe_evbuffer_add_near(buf, "bc", 2));
+    CHECK(!pe_evbuffer_add_near(buf, "", 0)); /* nothing is not told to anybody */
+    CHECK(!pe_evbuffer_add_near(buf, bytes, buf->last->mask));
+    CHECK_EQ(evbuffer_freeze(buf, 0), 0);
+    CHECK(!pe_evbuffer_add_near(buf, "d", 1));
+    CHECK_EQ(evbuffer_unfreeze(buf, 0), 0);
+    CHECK(evbuffer_add_cb(buf, count_added, &added) != NULL);
+    CHECK(!pe_evbuffer_add_near(buf, "d", 1)); /* it has to be told */
+    CHECK_EQ(evbuffer_add(buf, "d", 1), 0);
+    CHECK_EQ(added, 1);
+    CHECK_EQ(check_inside(buf), 1);
+    CHECK_MEM(evbuffer_pullup(buf, -1), "abcd", 4);
+    free(bytes);
     evbuffer_free(buf);
 }
 

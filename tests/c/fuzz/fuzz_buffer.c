@@ -9,6 +9,7 @@
  * An input that has run out gives zeroes, and the next operation is the last.
  */
 #include "base/mem.h"
+#include "buf/quick.h"
 #include "buf/inside.h"
 
 #include <stdarg.h>
@@ -82,17 +83,9 @@ void harness_check_eq(const char *file, int line, const char *expr, long long go
 
 /* --- Lines as the Python face takes them --- */
 
-static size_t made_len;
-
-static void *make(const void *data, size_t len) {
-    memcpy(model_bytes, data, len);
-    made_len = len;
-    return model_bytes;
-}
-
 static void op_line(struct model *m) {
     enum evbuffer_eol_style style = (enum evbuffer_eol_style)take_number(5);
-    size_t eol_len, found_len = 0;
+    size_t eol_len, found_len = 0, len;
     long at = flat_eol(m, 0, style, &eol_len);
     const unsigned char *line = NULL;
     struct pe_lines it;
@@ -101,10 +94,13 @@ static void op_line(struct model *m) {
     CHECK_EQ(pe_lines_next(&it), at >= 0);
     if (at >= 0)
         CHECK_EQ(it.pos, (size_t)at + eol_len);
-    if (pe_evbuffer_take_line(m->buf, style, make) != NULL) {
-        CHECK_EQ(made_len, at);
-        CHECK(memcmp(model_bytes, m->data, made_len) == 0);
-        flat_drop(m, made_len + eol_len);
+    line = pe_evbuffer_near_line(m->buf, style, &len, &found_len);
+    if (line != NULL) {
+        CHECK_EQ(len, at);
+        CHECK_EQ(found_len, eol_len);
+        CHECK(memcmp(line, m->data, len) == 0);
+        pe_evbuffer_take_near(m->buf, len + eol_len);
+        flat_drop(m, len + eol_len);
         return;
     }
     CHECK_EQ(pe_evbuffer_line(m->buf, style, &line, &found_len), at);

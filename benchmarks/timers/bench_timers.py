@@ -26,7 +26,7 @@ from harness import (
     versions,
 )
 
-COLUMNS = ("add_ns", "move_ns", "cancel_ns", "fire_ns", "active_ns")
+COLUMNS = ("add_ns", "move_ns", "cancel_ns", "fire_ns", "active_ns", "add_outside_ns")
 
 
 def programs(build):
@@ -65,9 +65,9 @@ def measure(rounds, counts):
 
 def print_case(case):
     print(f"\n{case['timers']} timers, ns each (load average {os.getloadavg()[0]:.1f})")
-    print(f"{'':12}" + "".join(f"{column[:-3]:>9}" for column in COLUMNS))
+    print(f"{'':12}" + "".join(f"{column[:-3]:>12}" for column in COLUMNS))
     for name, row in case["programs"].items():
-        print(f"{name:12}" + "".join(f"{row.get(column, 0):9.0f}" for column in COLUMNS))
+        print(f"{name:12}" + "".join(f"{row.get(column, 0):12.0f}" for column in COLUMNS))
 
 
 def main():

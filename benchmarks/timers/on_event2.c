@@ -33,6 +33,17 @@ void timer_cancel(int i) {
     event_del(events[i]);
 }
 
+static void call(evutil_socket_t fd, short what, void *arg) {
+    (void)fd;
+    (void)what;
+    (*(void (**)(void))arg)();
+}
+
+void timers_in_callback(void (*work)(void)) {
+    event_base_once(base, -1, EV_TIMEOUT, call, &work, NULL);
+    timers_turn();
+}
+
 void timers_turn(void) {
     event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }

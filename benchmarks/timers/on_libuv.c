@@ -27,6 +27,19 @@ void timer_cancel(int i) {
     uv_timer_stop(&timers[i]);
 }
 
+static void call(uv_timer_t *timer) {
+    (*(void (**)(void))timer->data)();
+}
+
+void timers_in_callback(void (*work)(void)) {
+    static uv_timer_t now;
+
+    now.data = &work;
+    uv_timer_init(uv_default_loop(), &now);
+    uv_timer_start(&now, call, 0, 0);
+    timers_turn();
+}
+
 void timers_turn(void) {
     uv_run(uv_default_loop(), UV_RUN_NOWAIT);
 }

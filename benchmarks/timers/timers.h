@@ -8,6 +8,9 @@ void timers_open(int n);
 void timer_set(int i, long us);
 void timer_cancel(int i);
 
+/* Call `work` from inside a callback of the library, which is where timers are mostly set. */
+void timers_in_callback(void (*work)(void));
+
 /* Fire those that are due, without waiting, and call timer_fired() for each. */
 void timers_turn(void);
 void timer_fired(void);

@@ -1,7 +1,8 @@
 """What timers cost in Python: timers.py LIBRARY COUNT RUNS.
 
-LIBRARY is pyevent, asyncio or uvloop; see timers.c for what is done and printed. To add is to
-make the object and to set it; asyncio moves a timer by cancelling it and making another.
+LIBRARY is pyevent, asyncio or uvloop; see timers.c for what is done and printed: in a callback,
+too. To add is to make the object and to set it; asyncio moves a timer by cancelling it and
+making another.
 """
 
 import gc
@@ -22,6 +23,10 @@ class OnPyevent:
         self.Event = pyevent.Event
         self.base = pyevent.EventBase()
         self.run = self.base.dispatch  # returns when no timer is left
+
+    def in_callback(self, work):
+        self.base.call_soon_threadsafe(work)
+        self.base.loop(1)  # EVLOOP_ONCE
 
     def add(self, delays):
         self.timers = timers = []
@@ -48,6 +53,11 @@ class OnAsyncio:
     def __init__(self, loop):
         self.loop = loop
         self.run = loop.run_forever
+
+    def in_callback(self, work):
+        self.loop.call_soon(work)
+        self.loop.call_soon(self.loop.stop)
+        self.loop.run_forever()
 
     def add(self, delays):
         self.left = len(delays)
@@ -97,12 +107,18 @@ def delays(most):
 
 def run_once(loop):
     far, farther, soon = delays(100), delays(100), delays(0.002)
+    result = {}
+
+    def set_and_move():
+        result["add_ns"] = timed(loop.add, far)
+        result["move_ns"] = timed(loop.move, farther)
+
     gc.collect()
-    result = {
-        "add_ns": timed(loop.add, far),
-        "move_ns": timed(loop.move, farther),
-        "cancel_ns": timed(loop.cancel),
-    }
+    result["add_outside_ns"] = timed(loop.add, far)
+    loop.cancel()
+    gc.collect()
+    loop.in_callback(set_and_move)
+    result["cancel_ns"] = timed(loop.cancel)
     loop.add(soon)
     time.sleep(0.005)
     result["fire_ns"] = timed(loop.run)

@@ -33,10 +33,13 @@ void pe_clock_set_source(int64_t (*fn)(void)) {
 }
 
 int64_t pe_ns_from_timeval(const struct timeval *tv) {
-    int64_t carry = (int64_t)tv->tv_usec / US_PER_SEC; /* rounds towards 0 */
-    int64_t us = (int64_t)tv->tv_usec % US_PER_SEC;
     int64_t sec = (int64_t)tv->tv_sec;
+    int64_t carry, us;
 
+    if ((uint64_t)tv->tv_usec < US_PER_SEC && (uint64_t)sec < PE_CLOCK_MAX_NS / PE_NS_PER_SEC)
+        return sec * PE_NS_PER_SEC + (int64_t)tv->tv_usec * PE_NS_PER_US;
+    carry = (int64_t)tv->tv_usec / US_PER_SEC; /* rounds towards 0 */
+    us = (int64_t)tv->tv_usec % US_PER_SEC;
     if (us < 0) {
         us += US_PER_SEC;
         carry--;

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define FANOUT 4u
 #define FIRST_CAP 64u
 #define LINE 64u /* bytes of a cache line */
 
@@ -20,7 +19,7 @@
  * the index of a child never to overflow. */
 #define MAX_NODES (UINT32_C(1) << 28)
 
-_Static_assert(sizeof(void *) != 8 || sizeof(struct pe_heap_slot) * FANOUT == LINE,
+_Static_assert(sizeof(void *) != 8 || sizeof(struct pe_heap_slot) * PE_HEAP_FANOUT == LINE,
                "four siblings fill one cache line");
 
 #ifdef PE_HEAP_COUNT /* in a test that includes this file: what an operation costs */
@@ -47,7 +46,7 @@ static inline void put(struct pe_heap *h, uint32_t i, struct pe_heap_slot slot) 
 /* The first of the children of `i`, which has at least one, to leave. */
 static inline uint32_t first_child(const struct pe_heap *h, uint32_t i) {
     const struct pe_heap_slot *s = h->slots;
-    uint32_t a = FANOUT * i + 1;
+    uint32_t a = PE_HEAP_FANOUT * i + 1;
     uint32_t last = h->count - 1;
     uint32_t best, other;
 
@@ -66,7 +65,7 @@ static inline uint32_t first_child(const struct pe_heap *h, uint32_t i) {
 /* Both put `slot` where it belongs, starting with a hole at `i`. */
 static void sift_up(struct pe_heap *h, uint32_t i, struct pe_heap_slot slot) {
     while (i > 0) {
-        uint32_t parent = (i - 1) / FANOUT;
+        uint32_t parent = (i - 1) / PE_HEAP_FANOUT;
 
         if (!is_before(&slot, &h->slots[parent]))
             break;
@@ -77,7 +76,7 @@ static void sift_up(struct pe_heap *h, uint32_t i, struct pe_heap_slot slot) {
 }
 
 static void sift_down(struct pe_heap *h, uint32_t i, struct pe_heap_slot slot) {
-    while (FANOUT * i + 1 < h->count) {
+    while (PE_HEAP_FANOUT * i + 1 < h->count) {
         uint32_t child = first_child(h, i);
 
         if (!is_before(&h->slots[child], &slot))
@@ -89,7 +88,7 @@ static void sift_down(struct pe_heap *h, uint32_t i, struct pe_heap_slot slot) {
 }
 
 static void sift(struct pe_heap *h, uint32_t i, struct pe_heap_slot slot) {
-    if (i > 0 && is_before(&slot, &h->slots[(i - 1) / FANOUT]))
+    if (i > 0 && is_before(&slot, &h->slots[(i - 1) / PE_HEAP_FANOUT]))
         sift_up(h, i, slot);
     else
         sift_down(h, i, slot);

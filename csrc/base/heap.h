@@ -37,6 +37,8 @@ struct pe_heap_slot {
     struct pe_heap_node *node;
 };
 
+#define PE_HEAP_FANOUT 4u /* children of slot i: from 4 * i + 1 on */
+
 struct pe_heap {
     struct pe_heap_slot *slots; /* inside `block`; siblings share a line */
     void *block;                /* what was allocated */
@@ -75,6 +77,11 @@ static inline struct pe_heap_node *pe_heap_first(const struct pe_heap *h) {
 
 /* Take every node out and free the array; the heap can be used again. */
 void pe_heap_clear(struct pe_heap *h);
+
+/* Whether the next push needs memory. */
+static inline bool pe_heap_is_full(const struct pe_heap *h) {
+    return h->count == h->cap;
+}
 
 /* Room for `n` nodes in all, so that pushing up to there cannot fail.
  * 0 or -ENOMEM. */

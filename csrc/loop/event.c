@@ -19,6 +19,9 @@
 #include "base/log.h"
 #include "loop/debug.h"
 
+/* The states of an event that must be forgotten before its last callback. */
+#define PENDING (EVLIST_TIMEOUT | EVLIST_INSERTED | EVLIST_SIGNAL)
+
 static void event_run(struct event_base *base, struct pe_task *task);
 static void event_fire(struct event_base *base, struct pe_timer *timer);
 
@@ -159,7 +162,7 @@ int pe_event_add_ns(struct event *ev, int64_t timeout_ns) {
     if (!(ev->io.task.state & EVLIST_INIT) || base == NULL ||
         (ev->io.task.state & EVLIST_FINALIZING))
         return -EINVAL;
-    if (timeout_ns >= 0 && !pe_timer_is_set(&ev->timer))
+    if (timeout_ns >= 0 && pe_heap_is_full(&base->timers) && !pe_timer_is_set(&ev->timer))
         err = pe_heap_reserve(&base->timers, pe_heap_count(&base->timers) + 1);
     if (err == 0)
         err = insert(base, ev);
@@ -169,7 +172,7 @@ int pe_event_add_ns(struct event *ev, int64_t timeout_ns) {
         ev->interval_ns = timeout_ns;
     if ((ev->io.task.state & EVLIST_ACTIVE) && (ev->io.task.res & EV_TIMEOUT))
         deactivate(base, ev); /* the old timeout is not to be heard of */
-    start_timer(base, ev, pe_clock_now() + timeout_ns);
+    start_timer(base, ev, pe_base_now(base) + timeout_ns);
     return 0;
 }
 
@@ -301,7 +304,7 @@ static void event_run(struct event_base *base, struct pe_task *task) {
 
     if (ev->events & EV_PERSIST)
         rearm(base, ev);
-    else
+    else if (task->state & PENDING)
         pe_event_forget(ev);
     if (ev->callback == NULL)
         return;

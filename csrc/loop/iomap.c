@@ -32,6 +32,8 @@ enum { WANTS_READ, WANTS_WRITE, WANTS_CLOSED, WANTS_ET, WANTS_KINDS };
 
 static const short kind_bits[WANTS_KINDS] = {EV_READ, EV_WRITE, EV_CLOSED, EV_ET};
 
+#define WORTH_FETCHING 4 /* results */
+
 #define SLOT_QUEUED 0x01 /* in the list of changes */
 #define SLOT_VERIFY 0x02 /* tell the kernel even if the mask is the same */
 
@@ -318,7 +320,20 @@ static void drop_stale(struct event_base *base, const struct pe_ready *ready,
         base->stale = which;
 }
 
-void pe_iomap_deliver(struct event_base *base, const struct pe_ready *ready) {
+/* Among thousands of descriptors neither the slot nor the watcher of one that is ready
+ * is likely to be in the cache: all are on their way before the first is needed. */
+static void fetch_ahead(const struct event_base *base, const struct pe_ready *ready, int n) {
+    for (int i = 0; i < n; i++)
+        __builtin_prefetch(pe_intmap_get(&base->fds, ready[i].fd));
+    for (int i = 0; i < n; i++) {
+        const struct pe_fdslot *slot = pe_intmap_get(&base->fds, ready[i].fd);
+
+        if (slot != NULL && slot->chain.next != NULL)
+            pe_fetch_around(slot->chain.next);
+    }
+}
+
+static void deliver(struct event_base *base, const struct pe_ready *ready) {
     struct pe_fdslot *slot = pe_intmap_get(&base->fds, ready->fd);
     struct pe_link *at;
 
@@ -345,6 +360,13 @@ void pe_iomap_deliver(struct event_base *base, const struct pe_ready *ready) {
             pe_task_activate(base, &io->task, (short)got);
         }
     }
+}
+
+void pe_iomap_deliver(struct event_base *base, const struct pe_ready *ready, int n) {
+    if (n >= WORTH_FETCHING)
+        fetch_ahead(base, ready, n);
+    for (int i = 0; i < n; i++)
+        deliver(base, &ready[i]);
 }
 
 void pe_iomap_register_all(struct event_base *base) {

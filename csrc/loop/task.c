@@ -173,6 +173,7 @@ PE_ALWAYS_INLINE int run_queue(struct event_base *base, struct pe_queue *queue, 
         struct pe_task *task = pe_container(queue->tasks.next, struct pe_task, link);
 
         pe_task_cancel(base, task);
+        pe_fetch_around(queue->tasks.next->next); /* it has one callback's time */
         if (!(task->state & EVLIST_INTERNAL))
             ran++;
         if (counts)

@@ -44,6 +44,12 @@ void pe_timer_cancel(struct event_base *base, struct pe_timer *timer) {
     pe_base_note_removed(base);
 }
 
+/* One of the first's children comes next: get them all. */
+static void fetch_next(const struct pe_heap *timers) {
+    for (uint32_t i = 1; i <= PE_HEAP_FANOUT && i < timers->count; i++)
+        pe_fetch_around(timers->slots[i].node);
+}
+
 void pe_timers_run_due(struct event_base *base) {
     struct pe_heap_node *node = pe_heap_first(&base->timers);
     int64_t now;
@@ -55,6 +61,7 @@ void pe_timers_run_due(struct event_base *base) {
         struct pe_timer *timer = pe_container(node, struct pe_timer, node);
 
         pe_heap_remove(&base->timers, node);
+        fetch_next(&base->timers);
         timer->fire(base, timer);
     }
 }

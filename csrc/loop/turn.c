@@ -98,8 +98,7 @@ PE_ALWAYS_INLINE uint32_t harvest(struct event_base *base) {
     base->stale = 0;
     do {
         n = base->backend.ops->harvest(&base->backend, ready, HARVEST);
-        for (int i = 0; i < n; i++)
-            pe_iomap_deliver(base, &ready[i]);
+        pe_iomap_deliver(base, ready, n);
         total += (uint32_t)n;
     } while (n == HARVEST);
     if (base->needs_rebuild)

@@ -185,7 +185,9 @@ cdef class Event(Attached):
 
         Adding a pending event again with a timeout replaces the old one.
 
-        :param timeout: seconds, rounded up to the nanosecond; ``None``: no limit.
+        :param timeout: seconds, rounded up to the nanosecond; ``None``: no limit. Inside
+            callbacks it counts from when the loop woke up; after a long computation call
+            :meth:`EventBase.update_cache_time` before.
         :raises ValueError: *timeout* is negative or not finite.
         :raises OSError: the kernel refused the fd: ``EPERM`` for a regular file under
             epoll, ``EBADF`` for a closed one.

@@ -226,7 +226,8 @@ void *event_self_cbarg(void);
 void event_free(struct event *ev);
 
 /* Wait for the event, at most `timeout`; a negative one is 0, the next turn.
- * Again on a pending event: NULL leaves its timeout, another replaces it. On
+ * Inside callbacks it counts from the turn's wake-up, or from when
+ * event_base_update_cache_time was last called in that turn. Again on a pending event: NULL leaves its timeout, another replaces it. On
  * failure nothing has changed: EBADF or EPERM (regular file under epoll) from
  * the kernel, EINVAL, ENOMEM. */
 int event_add(struct event *ev, const struct timeval *timeout);

@@ -564,6 +564,38 @@ TEST_EACH(callbacks_see_the_time_of_the_wake_up) {
     event_base_free(base);
 }
 
+static struct event *set_in_callback[2];
+
+static void compute_and_set(evutil_socket_t fd, short what, void *arg) {
+    (void)fd;
+    (void)what;
+    CHECK_EQ(event_add(set_in_callback[0], MS(10)), 0);
+    fake_now += 10 * PE_NS_PER_MS;
+    CHECK_EQ(event_add(set_in_callback[0], MS(10)), 0); /* the clock is not asked again */
+    CHECK_EQ(event_base_update_cache_time(arg), 0);
+    CHECK_EQ(event_add(set_in_callback[1], MS(10)), 0);
+}
+
+TEST_EACH(a_timeout_set_in_a_callback_counts_from_the_wake_up) {
+    struct event_base *base = base_with_fake_clock(backend);
+    struct seen seen[2] = {{0}, {0}};
+
+    for (int i = 0; i < 2; i++)
+        set_in_callback[i] = timer(base, 0, &seen[i]);
+    CHECK_EQ(event_base_once(base, -1, EV_TIMEOUT, compute_and_set, base, NULL), 0);
+    pass_ms(base, 0);
+    pass_ms(base, 0);
+    CHECK_EQ(seen[0].calls, 1);
+    CHECK_EQ(seen[1].calls, 0);
+    pass_ms(base, 9);
+    CHECK_EQ(seen[1].calls, 0);
+    pass_ms(base, 1);
+    CHECK_EQ(seen[1].calls, 1);
+    for (int i = 0; i < 2; i++)
+        event_free(set_in_callback[i]);
+    end_fake_clock(base);
+}
+
 /* --- pe_timer --------------------------------------------------------------------------- */
 
 static int inner_fired;

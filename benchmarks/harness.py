@@ -102,6 +102,7 @@ def summary(results, key, base):
     for name, runs in results.items():
         row = {k: statistics.median(run[k] for run in runs) for k in runs[0]}
         row["low"], row["high"] = min(r[key] for r in runs), max(r[key] for r in runs)
+        row["runs"] = {k: [round(run[k], 4) for run in runs] for k in runs[0]}
         if base in results:
             pairs = zip(runs, results[base], strict=True)
             ratios = sorted(run[key] / other[key] for run, other in pairs)
@@ -109,6 +110,13 @@ def summary(results, key, base):
             row["ratio_low"], row["ratio_high"] = ratios[0], ratios[-1]
         table[name] = row
     return table
+
+
+def write_json(path, figures):
+    """Each list of numbers on a line of its own."""
+    text = json.dumps(figures, indent=1)
+    text = re.sub(r"\[[\s\d.,e+-]+\]", lambda m: " ".join(m[0].split()), text)
+    Path(path).write_text(text + "\n")
 
 
 def versions():

@@ -7,7 +7,6 @@ few and short rounds, to see that all runs.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -23,7 +22,7 @@ import bench_lines  # noqa: E402
 import bench_pipes  # noqa: E402
 import bench_timers  # noqa: E402
 import report  # noqa: E402
-from harness import versions  # noqa: E402
+from harness import versions, write_json  # noqa: E402
 
 LINES = [(n, depth, 64) for depth in (1, 16) for n in (1, 50, 500, 5000)]
 LINES += [(50, 1, 1024), (50, 16, 1024)]
@@ -91,7 +90,7 @@ def main():
         figures |= globals()[f"run_{name}"](options.rounds, ms, options.quick)
         figures["load_after"] = round(os.getloadavg()[0], 2)
         path = options.results / f"{name}.json"
-        path.write_text(json.dumps(figures, indent=1) + "\n")
+        write_json(path, figures)
         print(f"\n{path} written")
     if not options.quick and options.results == HERE / "results":
         report.main()

@@ -8,7 +8,6 @@ server processor time for each MiB echoed, and MiB a second beside it.
 """
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from harness import (
     serve_and_load,
     summary,
     versions,
+    write_json,
 )
 
 
@@ -92,7 +92,7 @@ def main():
     cases = measure(options.rounds, sizes, options.connections, 300, options.measure, only)
     if options.json:
         figures = {"versions": versions(), "load": os.getloadavg()[0], "cases": cases}
-        Path(options.json).write_text(json.dumps(figures, indent=1) + "\n")
+        write_json(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ taken off) and the size of what is installed. Medians over the rounds.
 """
 
 import argparse
-import json
 import os
 import resource
 import subprocess
@@ -18,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "lines"))
 from bench_lines import servers
-from harness import alternate, compile_c, has, serve_and_load, summary, versions
+from harness import alternate, compile_c, has, serve_and_load, summary, versions, write_json
 
 IMPORTS = {"(nothing)": "pass", "pyevent": "import pyevent", "asyncio": "import asyncio"}
 IMPORTS |= {name: f"import {name}" for name in ("uvloop", "rloop", "gevent") if has(name)}
@@ -78,7 +77,7 @@ def main():
     figures["servers"] = measure(options.rounds)
     figures["imports"] = measure_imports(options.rounds)
     if options.json:
-        Path(options.json).write_text(json.dumps(figures, indent=1) + "\n")
+        write_json(options.json, figures)
 
 
 if __name__ == "__main__":

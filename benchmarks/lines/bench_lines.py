@@ -11,7 +11,6 @@ installed, libevent where libevent-dev is.
 """
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from harness import (
     serve_and_load,
     summary,
     versions,
+    write_json,
 )
 
 
@@ -133,7 +133,7 @@ def main():
     cases = measure(options.rounds, loads, options.warmup, options.measure, only)
     if options.json:
         figures = {"versions": versions(), "load": os.getloadavg()[0], "cases": cases}
-        Path(options.json).write_text(json.dumps(figures, indent=1) + "\n")
+        write_json(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
  *
  *     pipes PIPES ACTIVE WRITES RUNS
  *
- * In each run a byte goes into ACTIVE pipes, evenly spread; who reads one writes
- * one into the next pipe, until WRITES bytes have been passed on. Timed apart are
- * that, and the re-adding of all events before it, in processor time. Prints one
- * line of JSON, the medians over RUNS after one more that warms up:
+ * In each run all events are deleted and added again, and then, twice, a byte goes into
+ * ACTIVE pipes, evenly spread; who reads one writes one into the next pipe, until WRITES
+ * bytes have been passed on. Timed apart, in processor time, are the re-adding, the
+ * first pass, for which the re-adding has emptied the caches, and the second. Prints
+ * one line of JSON, the medians over RUNS after one more that warms up:
  *
- *     {"loop_us": X, "add_us": Y}
+ *     {"loop_us": X, "first_us": Y, "add_us": Z}
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,6 +18,10 @@
 #include <unistd.h>
 
 #include "pipes.h"
+
+#define MAX_RUNS 1000
+
+enum { ADD, FIRST, LOOP, KINDS };
 
 static int count, left, fired;
 static int *readers, *writers;
@@ -50,20 +55,26 @@ void pipe_readable(int i) {
     }
 }
 
-static void run_once(int active, int writes, double *add_us, double *loop_us) {
-    double start = now_us(), added;
+static double pass_on(int active, int writes) {
+    double start = now_us();
 
-    loop_watch_all(count, readers);
-    loop_turn(); /* what was only noted must be done by now */
-    added = now_us();
     fired = 0;
     left = writes;
     for (int i = 0; i < active; i++)
         put_byte((int)((long)i * count / active));
     while (fired < active + writes)
         loop_turn();
-    *add_us = added - start;
-    *loop_us = now_us() - added;
+    return now_us() - start;
+}
+
+static void run_once(int active, int writes, double *us) {
+    double start = now_us();
+
+    loop_watch_all(count, readers);
+    loop_turn(); /* what was only noted must be done by now */
+    us[ADD] = now_us() - start;
+    us[FIRST] = pass_on(active, writes);
+    us[LOOP] = pass_on(active, writes);
 }
 
 static int by_value(const void *a, const void *b) {
@@ -72,9 +83,18 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+static double median(const double *us, int kind, int runs) {
+    double sorted[MAX_RUNS];
+
+    for (int r = 0; r < runs; r++)
+        sorted[r] = us[(r + 1) * KINDS + kind];
+    qsort(sorted, (size_t)runs, sizeof(*sorted), by_value);
+    return sorted[runs / 2];
+}
+
 int main(int argc, char **argv) {
     int active, writes, runs;
-    double *add_us, *loop_us;
+    double *us;
 
     if (argc != 5) {
         fprintf(stderr, "pipes PIPES ACTIVE WRITES RUNS\n");
@@ -86,9 +106,8 @@ int main(int argc, char **argv) {
     runs = atoi(argv[4]);
     readers = calloc((size_t)count, sizeof(*readers));
     writers = calloc((size_t)count, sizeof(*writers));
-    add_us = calloc((size_t)runs + 1, sizeof(*add_us));
-    loop_us = calloc((size_t)runs + 1, sizeof(*loop_us));
-    if (count < 1 || runs < 1 || !readers || !writers || !add_us || !loop_us)
+    us = calloc((size_t)runs + 1, KINDS * sizeof(*us));
+    if (count < 1 || runs < 1 || runs > MAX_RUNS || !readers || !writers || !us)
         die("setup");
     for (int i = 0; i < count; i++) {
         int pair[2];
@@ -100,9 +119,8 @@ int main(int argc, char **argv) {
     }
     loop_open(count);
     for (int i = 0; i <= runs; i++)
-        run_once(active, writes, &add_us[i], &loop_us[i]);
-    qsort(add_us + 1, (size_t)runs, sizeof(*add_us), by_value);
-    qsort(loop_us + 1, (size_t)runs, sizeof(*loop_us), by_value);
-    printf("{\"loop_us\": %.2f, \"add_us\": %.2f}\n", loop_us[1 + runs / 2], add_us[1 + runs / 2]);
+        run_once(active, writes, us + i * KINDS);
+    printf("{\"loop_us\": %.2f, \"first_us\": %.2f, \"add_us\": %.2f}\n",
+           median(us, LOOP, runs), median(us, FIRST, runs), median(us, ADD, runs));
     return 0;
 }

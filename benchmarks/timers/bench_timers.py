@@ -7,7 +7,6 @@ asyncio and uvloop. Medians over the rounds, nanoseconds of processor time for e
 """
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from harness import (
     run_json,
     summary,
     versions,
+    write_json,
 )
 
 COLUMNS = ("add_ns", "move_ns", "cancel_ns", "fire_ns", "active_ns", "add_outside_ns")
@@ -79,7 +79,7 @@ def main():
     cases = measure(options.rounds, [int(n) for n in options.counts.split(",")])
     if options.json:
         figures = {"versions": versions(), "load": os.getloadavg()[0], "cases": cases}
-        Path(options.json).write_text(json.dumps(figures, indent=1) + "\n")
+        write_json(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ MODULES = [
     "_files",
     "_notes",
     "_buffer",
+    "_quick",
     "_ratelimit",
     "_stream",
     "_filter",

@@ -19,7 +19,8 @@ from rot13 import TABLE  # noqa: E402
 def on_read(bev, arg):
     lines, answer = bev.input, bev.output
     while (line := lines.readln(EVBUFFER_EOL_LF)) is not None:
-        answer.add(line.translate(TABLE) + b"\n")
+        answer.add(line.translate(TABLE))
+        answer.add(b"\n")
 
 
 depth, rounds = map(int, sys.argv[1:])

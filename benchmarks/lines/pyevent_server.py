@@ -23,14 +23,16 @@ def read_lines(bev, arg):
     """A line at a time."""
     lines, answer = bev.input, bev.output
     while (line := lines.readln(EVBUFFER_EOL_LF)) is not None:
-        answer.add(line.translate(TABLE) + b"\n")
+        answer.add(line.translate(TABLE))
+        answer.add(b"\n")
 
 
 def read_all_lines(bev, arg):
     """All complete lines at once."""
     answer = bev.output
     for line in bev.input.readlines(EVBUFFER_EOL_LF):
-        answer.add(line.translate(TABLE) + b"\n")
+        answer.add(line.translate(TABLE))
+        answer.add(b"\n")
 
 
 on_read = read_all_lines if sys.argv[1:2] == ["readlines"] else read_lines

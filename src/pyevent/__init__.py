@@ -8,6 +8,9 @@ Two names for one thing: classes with methods (:class:`EventBase`, :class:`Event
 from pyevent import _boot  # noqa: F401  first: it makes the compiled modules importable
 
 # isort: split
+from pyevent import _quick  # noqa: F401  before anybody takes a method of Buffer
+
+# isort: split
 from pyevent._buffer import Buffer
 from pyevent._config import EventConfig, backends, get_supported_methods
 from pyevent._core import get_version, live_allocations

@@ -22,6 +22,7 @@ MODULES = (  # beside _core, which is an ordinary file
     "_files",
     "_notes",
     "_buffer",
+    "_quick",
     "_ratelimit",
     "_stream",
     "_filter",

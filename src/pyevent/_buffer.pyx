@@ -65,8 +65,6 @@ from pyevent._views cimport (
 )
 from pyevent.c.buffer cimport *
 
-from pyevent.constants import EolStyle
-
 
 cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
@@ -997,12 +995,15 @@ cdef Buffer buffer_view(evbuffer *buf, object owner, PyObject **view):
         if Py_REFCNT(view[0]) > 0:
             return <Buffer>view[0]
         let_go(view)  # asked for in a weakref callback while it is being deallocated
-    collects = PyGC_Disable()  # a finalizer might close the owner, and `buf` with it
-    try:
-        self = Buffer.__new__(Buffer)
-    finally:
-        if collects:
-            PyGC_Enable()
+    if spare_count > 0:
+        self = take_spare()
+    else:
+        collects = PyGC_Disable()  # a finalizer might close the owner, and `buf` with it
+        try:
+            self = Buffer.__new__(Buffer)
+        finally:
+            if collects:
+                PyGC_Enable()
     self.buf = buf
     self.owner = owner
     self.view = view
@@ -1028,95 +1029,74 @@ cdef object let_go(PyObject **view):
     return last
 
 
-# --- readln and add, called as fast as Python can call ---------------------------------------
+# --- spare ones -------------------------------------------------------------------------------
 #
-# The wrapper that Cython makes for a method with keywords takes longer than taking a line out
-# of the ring. So the most frequent calls, readln() and readln(LF) and add(bytes), are
-# served by functions of our own in front of those wrappers, which have all the others.
-
-cdef extern from "Python.h":
-    ctypedef struct TypeObject "PyTypeObject":
-        PyObject *tp_dict
-    ctypedef struct MethodDef "PyMethodDef":
-        const char *ml_name
-        void *ml_meth
-        int ml_flags
-        const char *ml_doc
-    ctypedef struct MethodDescr "PyMethodDescrObject":
-        MethodDef *d_method
-    bint is_bytes "PyBytes_CheckExact"(PyObject *)
-    const char *bytes_at "PyBytes_AS_STRING"(PyObject *)
-    Py_ssize_t bytes_len "PyBytes_GET_SIZE"(PyObject *)
-    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *, Py_ssize_t)
-    object PyDescr_NewMethod(TypeObject *type, MethodDef *method)
-    PyObject *PyDict_GetItemString(PyObject *dict, const char *key)
-    int PyDict_SetItemString(PyObject *dict, const char *key, object value) except -1
-    void PyType_Modified(TypeObject *type)
-    int METH_FASTCALL, METH_KEYWORDS
+# A callback asks for its connection's buffers and drops them when it returns: a few of those
+# are kept for the next one, out of the collector's sight, without all that dismantling and
+# setting up again takes.
 
 cdef extern from *:
     """
-    static inline PyObject *pe_py_none(void) {
-        return Py_NewRef(Py_None);
+    #ifdef Py_GIL_DISABLED
+    #define PE_SPARES 0
+    #else
+    #define PE_SPARES 16
+    #endif
+    static PyObject *pe_spares[PE_SPARES + 1];
+
+    static inline int pe_has_weakrefs(PyObject *op) {
+        return *(PyObject **)((char *)op + Py_TYPE(op)->tp_weaklistoffset) != NULL;
     }
     """
-    PyObject *pe_py_none()
+    const int PE_SPARES
+    PyObject **pe_spares
+    bint pe_has_weakrefs(PyObject *)
+
+cdef extern from "Python.h":
+    ctypedef void (*destructor)(PyObject *) noexcept
+    ctypedef struct TypeObject "PyTypeObject":
+        destructor tp_dealloc
+    TypeObject *Py_TYPE(PyObject *)
+    PyObject *PyObject_Init(PyObject *, TypeObject *)
+    void PyObject_GC_Track(PyObject *)
+    void PyObject_GC_UnTrack(PyObject *)
+
+cdef int spare_count = 0
+cdef destructor dismantle = NULL
 
 
-ctypedef PyObject *(*fast_method)(PyObject *, PyObject **, Py_ssize_t, PyObject *) noexcept
-
-cdef MethodDef readln_def, add_def
-cdef fast_method readln_with_keywords, add_with_keywords
-
-# What callers have, so that a pointer says which one it is; other numbers go the long way.
-cdef object lf_object = EolStyle.EVBUFFER_EOL_LF
-cdef object crlf_object = EolStyle.EVBUFFER_EOL_CRLF
-
-
-cdef PyObject *readln_fast(PyObject *op, PyObject **args, Py_ssize_t nargs,
-                           PyObject *keywords) noexcept:
-    cdef evbuffer *buf = (<Buffer>op).buf
-    cdef evbuffer_eol_style eol = EVBUFFER_EOL_CRLF
-    cdef const unsigned char *data
-    cdef size_t n, eol_len
-    cdef PyObject *line
-    if keywords != NULL or nargs > 1 or buf == NULL:
-        return readln_with_keywords(op, args, nargs, keywords)
-    if nargs == 1 and args[0] == <PyObject *>lf_object:
-        eol = EVBUFFER_EOL_LF
-    elif nargs == 1 and args[0] != <PyObject *>crlf_object:
-        return readln_with_keywords(op, args, nargs, keywords)
-    if buf.len == 0:
-        return pe_py_none()
-    data = pe_evbuffer_near_line(buf, eol, &n, &eol_len)
-    if data == NULL:
-        return readln_with_keywords(op, args, nargs, keywords)
-    line = new_bytes(<const char *>data, <Py_ssize_t>n)
-    if line != NULL:
-        pe_evbuffer_take_near(buf, n + eol_len)
-    return line
+cdef Buffer take_spare():
+    """One that is closed and belongs to nobody."""
+    global spare_count
+    cdef PyObject *op
+    cdef Buffer self
+    spare_count -= 1
+    op = PyObject_Init(pe_spares[spare_count], <TypeObject *>Buffer)
+    self = <Buffer>op
+    Py_DECREF(self)  # the reference that it was made with
+    PyObject_GC_Track(op)
+    return self
 
 
-cdef PyObject *add_fast(PyObject *op, PyObject **args, Py_ssize_t nargs,
-                        PyObject *keywords) noexcept:
-    cdef evbuffer *buf = (<Buffer>op).buf
-    if (keywords == NULL and nargs == 1 and buf != NULL and is_bytes(args[0])
-            and pe_evbuffer_add_near(buf, bytes_at(args[0]), <size_t>bytes_len(args[0]))):
-        return pe_py_none()
-    return add_with_keywords(op, args, nargs, keywords)
+cdef void spare_or_dismantle(PyObject *op) noexcept:
+    """tp_dealloc: keep a connection's Buffer of which nobody else knows."""
+    global spare_count
+    cdef object owner
+    if (spare_count >= PE_SPARES or Py_TYPE(op) != <TypeObject *>Buffer
+            or (<Buffer>op).view == NULL or (<Buffer>op).notes_at != NULL
+            or pe_has_weakrefs(op)):
+        dismantle(op)
+        return
+    PyObject_GC_UnTrack(op)
+    (<Buffer>op).view[0] = NULL
+    (<Buffer>op).view = NULL
+    (<Buffer>op).buf = NULL
+    owner = (<Buffer>op).owner
+    (<Buffer>op).owner = (<Buffer>op).notes = None
+    pe_spares[spare_count] = op
+    spare_count += 1
+    owner = None  # last: it may run anything
 
 
-cdef fast_method put_in_front(const char *name, MethodDef *ours, fast_method fast) except NULL:
-    """Have `fast` called for the method of that name; what was called until now."""
-    cdef TypeObject *buffer_type = <TypeObject *>Buffer
-    cdef MethodDef *made = (<MethodDescr *>PyDict_GetItemString(buffer_type.tp_dict, name)).d_method
-    if made.ml_flags == METH_FASTCALL | METH_KEYWORDS:  # else leave it
-        ours[0] = made[0]
-        ours.ml_meth = <void *>fast
-        PyDict_SetItemString(buffer_type.tp_dict, name, PyDescr_NewMethod(buffer_type, ours))
-        PyType_Modified(buffer_type)
-    return <fast_method>made.ml_meth
-
-
-readln_with_keywords = put_in_front("readln", &readln_def, readln_fast)
-add_with_keywords = put_in_front("add", &add_def, add_fast)
+dismantle = (<TypeObject *>Buffer).tp_dealloc
+(<TypeObject *>Buffer).tp_dealloc = spare_or_dismantle

@@ -1,6 +1,7 @@
 """The buffers of a connection: who keeps whom alive, and who is closed by what."""
 
 import gc
+import socket
 import weakref
 
 import pytest
@@ -125,3 +126,65 @@ def test_bytes_move_into_a_connection_without_copying(base, socketpair):
         assert len(buf) == 0
         base.dispatch()
         assert far.recv(1 << 20) == data
+
+
+def test_a_buffer_that_was_dropped_keeps_nothing_and_comes_back_clean(base):
+    """More connections than spare Buffers are kept for, dropped in one order and another."""
+    pairs = [socket.socketpair() for _ in range(40)]
+    bevs = [BufferEvent(base, near) for near, _ in pairs]
+    for turn in range(3):
+        views = [(bev.input, bev.output) for bev in bevs]
+        for i, view in enumerate(views):
+            view[1].add(b"%d" % i)
+        del view
+        if turn == 1:
+            views.reverse()
+        views.clear()
+        for i, bev in enumerate(bevs):
+            assert bytes(bev.output) == b"%d" % i * (turn + 1)
+            assert len(bev.input) == 0
+    gone = [weakref.ref(bev) for bev in bevs]
+    output = bevs[0].output
+    del bev
+    bevs.clear()
+    assert [ref() is not None for ref in gone] == [True] + [False] * 39
+    output.add(b"still there")
+    del output
+    assert gone[0]() is None
+    for pair in pairs:
+        for sock in pair:
+            sock.close()
+
+
+def test_a_dropped_buffer_clears_its_weak_references_and_callbacks(base, socketpair):
+    bev = BufferEvent(base, socketpair[0])
+    seen = []
+    gone = weakref.ref(bev.output, seen.append)
+    assert seen == [gone] and gone() is None
+    entry = bev.output.add_cb(lambda *args: seen.append(args))
+    entry.remove()
+    bev.output.add(b"x")
+    assert len(seen) == 1
+
+
+def test_what_is_dropped_with_a_buffer_may_ask_for_another(base):
+    """The last reference to a connection goes with its Buffer: code runs, and wants Buffers."""
+    pairs = [socket.socketpair() for _ in range(2)]
+    other = BufferEvent(base, pairs[1][0])
+
+    class Curious(BufferEvent):
+        def __del__(self):
+            asked.append((other.input, other.output))
+
+    asked = []
+    bev = Curious(base, pairs[0][0])
+    output = bev.output
+    del bev
+    assert not asked
+    del output
+    (views,) = asked
+    views[1].add(b"fine")
+    assert bytes(other.output) == b"fine" and views[0] is other.input
+    for pair in pairs:
+        for sock in pair:
+            sock.close()

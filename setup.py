@@ -127,6 +127,8 @@ class BuildModules(build_ext):
             quiet=True,
         )
         ext.sources = [source for module in done for source in module.sources]
+        if not self.inplace and not env("PYEVENT_DEBUG"):
+            ext.extra_link_args += ["-Wl,-S"]  # to be installed: without debug information
         super().build_extension(ext)
 
 

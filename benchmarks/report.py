@@ -118,6 +118,11 @@ def imports_table(figures):
     return table(list(found), [[f"{ms:.1f} ms" for ms in found.values()]])
 
 
+def wheels_table(figures):
+    found = figures["wheels"]
+    return table(list(found), [[f"{kib:,.0f} KiB" for kib in found.values()]])
+
+
 def thread_table(figures):
     rows = [
         [name, f"{row['p50_us']:.0f}", f"{row['p99_us']:.0f}", f"{row['per_second']:.0f}"]
@@ -307,6 +312,7 @@ def blocks():
             found[name] = make(load(name))
     if load("churn"):
         found["imports"] = imports_table(load("churn"))
+        found["wheels"] = wheels_table(load("churn"))
     if load("idle"):
         found["idle"] = "```\n" + load("idle")["output"].strip() + "\n```"
     found["readme"] = readme_table(lines)

@@ -57,7 +57,8 @@ def run_timers(rounds, ms, quick):
 
 def run_churn(rounds, ms, quick):
     found = {"servers": bench_churn.measure(rounds, 100, ms)}
-    return found | {"imports": bench_churn.measure_imports(rounds)}
+    found["imports"] = bench_churn.measure_imports(rounds)
+    return found | {"wheels": bench_churn.measure_wheels()}
 
 
 def run_thread(rounds, ms, quick):

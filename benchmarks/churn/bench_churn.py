@@ -17,7 +17,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "lines"))
 from bench_lines import servers
-from harness import alternate, compile_c, has, serve_and_load, summary, versions, write_json
+from harness import (
+    ROOT,
+    alternate,
+    compile_c,
+    has,
+    serve_and_load,
+    summary,
+    versions,
+    write_json,
+)
 
 IMPORTS = {"(nothing)": "pass", "pyevent": "import pyevent", "asyncio": "import asyncio"}
 IMPORTS |= {name: f"import {name}" for name in ("uvloop", "rloop", "gevent") if has(name)}
@@ -45,6 +54,21 @@ def measure_imports(rounds):
     bare = table.pop("(nothing)")["ms"]
     found = {name: row["ms"] - bare for name, row in table.items()}
     print("\nimport, ms: " + ", ".join(f"{name} {ms:.1f}" for name, ms in found.items()))
+    return found
+
+
+def measure_wheels():
+    """name -> KiB of its wheel: pyevent's is built, those of the peers here are fetched."""
+    found = {}
+    for name in ("pyevent", "uvloop", "rloop", "gevent"):
+        if not has(name):
+            continue
+        what = str(ROOT) if name == "pyevent" else f"{name}=={versions()[name]}"
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, what]
+            if subprocess.run(command).returncode == 0:
+                found[name] = sum(f.stat().st_size for f in Path(folder).iterdir()) / 1024
+    print("\nwheel, KiB: " + ", ".join(f"{name} {kib:.0f}" for name, kib in found.items()))
     return found
 
 
@@ -76,6 +100,7 @@ def main():
     figures = {"versions": versions(), "load": os.getloadavg()[0]}
     figures["servers"] = measure(options.rounds)
     figures["imports"] = measure_imports(options.rounds)
+    figures["wheels"] = measure_wheels()
     if options.json:
         write_json(options.json, figures)
 

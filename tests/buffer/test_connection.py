@@ -160,7 +160,8 @@ def test_a_dropped_buffer_clears_its_weak_references_and_callbacks(base, socketp
     bev = BufferEvent(base, socketpair[0])
     seen = []
     gone = weakref.ref(bev.output, seen.append)
-    assert seen == [gone] and gone() is None
+    assert seen == [gone]
+    assert gone() is None
     entry = bev.output.add_cb(lambda *args: seen.append(args))
     entry.remove()
     bev.output.add(b"x")
@@ -184,7 +185,8 @@ def test_what_is_dropped_with_a_buffer_may_ask_for_another(base):
     del output
     (views,) = asked
     views[1].add(b"fine")
-    assert bytes(other.output) == b"fine" and views[0] is other.input
+    assert bytes(other.output) == b"fine"
+    assert views[0] is other.input
     for pair in pairs:
         for sock in pair:
             sock.close()

@@ -26,16 +26,11 @@ from harness import versions, write_json  # noqa: E402
 
 LINES = [(n, depth, 64) for depth in (1, 16) for n in (1, 50, 500, 5000)]
 LINES += [(50, 1, 1024), (50, 16, 1024)]
-MANY = 5000
-WITH_MANY = ("pyevent-c", "libevent-c", "pyevent", "rloop", "uvloop", "asyncio")
 
 
 def run_lines(rounds, ms, quick):
     loads = [(1, 1, 64), (50, 16, 64)] if quick else LINES
-    few = [load for load in loads if load[0] < MANY]
-    many = [load for load in loads if load[0] >= MANY]
-    cases = bench_lines.measure(rounds, few, 200, ms)
-    return {"cases": cases + bench_lines.measure(rounds, many, 200, ms, WITH_MANY)}
+    return {"cases": bench_lines.measure(rounds, loads, 200, ms)}
 
 
 def run_bulk(rounds, ms, quick):

@@ -117,9 +117,11 @@ struct event_base {
  * own, and the beginning of the object that it is mostly part of. With many events
  * the next one is else waited for each time. */
 static inline void pe_fetch_around(const void *p) {
-    __builtin_prefetch((const char *)p - 64, 1);
+    const uintptr_t at = (uintptr_t)p;
+
+    __builtin_prefetch((const void *)(at - 64), 1);
     __builtin_prefetch(p, 1);
-    __builtin_prefetch((const char *)p + 64, 1);
+    __builtin_prefetch((const void *)(at + 64), 1);
 }
 
 /* --- iomap.c -------------------------------------------------------------- */

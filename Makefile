@@ -299,17 +299,17 @@ pytest-san: $(VENV)/.tools $(C_PROGRAMS)
 	$(Q)PYEVENT_SAN=address,undefined $(PY) setup.py -q \
 	    build --build-base build/py-san --build-lib build/py-san/lib
 	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
-	    PYTHONPATH=build/py-san/lib exec $(PY) -m pytest -m 'not slow' $(ARGS)
+	    PYTHONPATH=$(CURDIR)/build/py-san/lib exec $(PY) -m pytest -m 'not slow' $(ARGS)
 
 # A thousand connections at a time.
 stress-san: $(VENV)/.tools
 	$(Q)PYEVENT_SAN=address,undefined $(PY) setup.py -q \
 	    build --build-base build/py-san --build-lib build/py-san/lib
 	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
-	    PYTHONPATH=build/py-san/lib exec $(PY) -m pytest -s tests/stream/test_ten_thousand.py $(ARGS)
+	    PYTHONPATH=$(CURDIR)/build/py-san/lib exec $(PY) -m pytest -s tests/stream/test_ten_thousand.py $(ARGS)
 
 # kqueue(2) is emulated: see build/kq above.
 pytest-kq: $(VENV)/.tools build/kq/tests/c/kqueue/kqueue.o
 	$(Q)CFLAGS="-O2 -I$(CURDIR)/tests/c/kqueue" LDFLAGS=build/kq/tests/c/kqueue/kqueue.o \
 	    $(PY) setup.py -q build --build-base build/py-kq --build-lib build/py-kq/lib
-	@PYTHONPATH=build/py-kq/lib exec $(PY) -m pytest -k kqueue tests/loop tests/stream $(ARGS)
+	@PYTHONPATH=$(CURDIR)/build/py-kq/lib exec $(PY) -m pytest -k kqueue tests/loop tests/stream $(ARGS)

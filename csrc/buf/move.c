@@ -219,6 +219,7 @@ static struct pe_seg *shares_of(struct evbuffer *outbuf, struct evbuffer *inbuf)
         *link = pe_seg_share(outbuf->pool, seg, 0, pe_seg_used(seg));
         if (*link == NULL)
             goto free_shares;
+        pe_seg_extra(*link)->is_multicast = true;
         link = &(*link)->next;
     }
     return first;
@@ -241,7 +242,8 @@ int evbuffer_add_buffer_reference(struct evbuffer *outbuf, struct evbuffer *inbu
         return 0;
     err = outbuf == inbuf ? -EINVAL : pe_buf_may_add(outbuf);
     for (seg = inbuf->first; seg != NULL && err == 0; seg = seg->next) {
-        if (seg->kind == PE_SEG_SHARE || seg->kind == PE_SEG_FILE)
+        if (seg->kind == PE_SEG_FILE ||
+            (seg->kind == PE_SEG_SHARE && pe_seg_extra(seg)->is_multicast))
             err = -EINVAL;
     }
     if (err == 0 && !pe_buf_fits(outbuf, n))

@@ -130,6 +130,7 @@ struct pe_seg *pe_seg_share(struct pe_pool *pool, struct pe_seg *seg, size_t off
     share->head = seg->head + off;
     share->tail = share->head + n;
     pe_seg_extra(share)->source = source;
+    pe_seg_extra(share)->is_multicast = seg != source && pe_seg_extra(seg)->is_multicast;
     pe_seg_hold(source);
     return share;
 }

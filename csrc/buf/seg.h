@@ -64,6 +64,7 @@ struct pe_seg_extra {
     evbuffer_ref_cleanup_cb cleanup; /* LENT; NULL: none */
     void *cleanup_arg;
     struct pe_seg *source;              /* SHARE */
+    bool is_multicast;                  /* SHARE: another buffer has these bytes as well */
     struct evbuffer_file_segment *file; /* FILE */
 };
 

@@ -271,6 +271,25 @@ TEST(shared_bytes_are_in_both_buffers) {
     evbuffer_free(to);
 }
 
+TEST(lent_bytes_that_were_cut_are_not_shared_yet) {
+    static char lent[2000];
+    struct evbuffer *from = evbuffer_new(), *to = evbuffer_new(), *both = evbuffer_new();
+
+    memset(lent, 'x', sizeof(lent));
+    cleanups = 0;
+    CHECK_EQ(evbuffer_add_reference(from, lent, sizeof(lent), count_cleanup, lent), 0);
+    CHECK_EQ(evbuffer_remove_buffer(from, to, 1500), 1500);
+    CHECK_EQ(evbuffer_add_buffer_reference(both, to), 0);
+    CHECK_EQ(evbuffer_add_buffer_reference(both, from), 0);
+    CHECK_EQ(evbuffer_get_length(both), 2000);
+    evbuffer_free(from);
+    evbuffer_free(to);
+    CHECK(memcmp(evbuffer_pullup(both, -1), lent, sizeof(lent)) == 0);
+    CHECK_EQ(evbuffer_add_buffer_reference(both, both), -1);
+    evbuffer_free(both);
+    CHECK_EQ(cleanups, 1);
+}
+
 TEST(buffers_read_and_write_descriptors) {
     struct evbuffer *out = new_buffer("written "), *in = evbuffer_new();
     int fds[2];

@@ -113,8 +113,8 @@ struct event_base {
     bool was_forked; /* in a child, with no descriptors: revive before use */
 };
 
-/* Have the lines around `p` on their way into the cache: what of an event is not in `p`'s
- * own, and the beginning of the object that it is mostly part of. With many events
+/* Have the lines around `p` on their way into the cache: all of a struct event that begins
+ * there, and the beginning of the object that it is mostly part of. With many events
  * the next one is else waited for each time. */
 static inline void pe_fetch_around(const void *p) {
     const uintptr_t at = (uintptr_t)p;
@@ -122,6 +122,7 @@ static inline void pe_fetch_around(const void *p) {
     __builtin_prefetch((const void *)(at - 64), 1);
     __builtin_prefetch(p, 1);
     __builtin_prefetch((const void *)(at + 64), 1);
+    __builtin_prefetch((const void *)(at + sizeof(struct event) - 1), 1);
 }
 
 /* --- iomap.c -------------------------------------------------------------- */

@@ -119,6 +119,12 @@ def write_json(path, figures):
     Path(path).write_text(text + "\n")
 
 
+def save(path, figures):
+    """What a benchmark that is run by itself leaves, when it is asked to."""
+    if path:
+        write_json(path, {"versions": versions(), "load": os.getloadavg()[0]} | figures)
+
+
 def versions():
     """What ran here."""
     found = {"python": platform.python_version(), "kernel": platform.release()}

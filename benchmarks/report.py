@@ -150,18 +150,14 @@ def conditions():
 # it may be, the bare loop's own ratio: a limit that nobody can be far below).
 
 
-def compared(rows, mine, other, key):
-    """The ratio of medians and the lowest and highest of single rounds."""
+def target(rows, mine, other, key, what, limit, bare="bare"):
+    """Medians, and single rounds; `bare` is None where the bare loop does something else."""
+    got = rows[mine][key] / rows[other][key]
     pairs = zip(rows[mine]["runs"][key], rows[other]["runs"][key], strict=True)
     rounds = [a / b for a, b in pairs]
     spread = f"{min(rounds):.2f}-{max(rounds):.2f}"
-    return rows[mine][key] / rows[other][key], spread
-
-
-def target(rows, mine, other, key, what, limit):
-    got, spread = compared(rows, mine, other, key)
-    bare = rows["bare"][key] / rows[other][key] if "bare" in rows and other != "bare" else None
-    return other, what, got, spread, limit, bare
+    its = rows[bare][key] / rows[other][key] if bare in rows and other != bare else None
+    return other, what, got, spread, limit, its
 
 
 def grown(low, high, name, key):
@@ -216,8 +212,7 @@ def pipe_targets():
         p, what = case["programs"], f"{case['pipes']:,} pipes"
         in_c = (p, "pyevent-c", "libevent-c")
         yield target(*in_c, "loop_us", f"{what}, in C, loop", 1.03)
-        other, *rest, _ = target(*in_c, "add_us", f"{what}, in C, re-adding", 0.3)
-        yield other, *rest, None
+        yield target(*in_c, "add_us", f"{what}, in C, re-adding", 0.3, bare=None)
         if "uvloop" in p:
             above = p["uvloop"]["loop_us"] - p["bare"]["loop_us"]
             got = (p["pyevent"]["loop_us"] - p["bare"]["loop_us"]) / above

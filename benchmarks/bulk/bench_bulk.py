@@ -22,10 +22,9 @@ from harness import (
     compile_c,
     has,
     python,
+    save,
     serve_and_load,
     summary,
-    versions,
-    write_json,
 )
 
 
@@ -90,9 +89,7 @@ def main():
     only = options.only.split(",") if options.only else None
     sizes = [int(n) for n in options.sizes.split(",")]
     cases = measure(options.rounds, sizes, options.connections, 300, options.measure, only)
-    if options.json:
-        figures = {"versions": versions(), "load": os.getloadavg()[0], "cases": cases}
-        write_json(options.json, figures)
+    save(options.json, {"cases": cases})
 
 
 if __name__ == "__main__":

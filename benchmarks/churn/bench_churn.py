@@ -22,10 +22,10 @@ from harness import (
     alternate,
     compile_c,
     has,
+    save,
     serve_and_load,
     summary,
     versions,
-    write_json,
 )
 
 IMPORTS = {"(nothing)": "pass", "pyevent": "import pyevent", "asyncio": "import asyncio"}
@@ -97,12 +97,10 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", help="write all figures to this file")
     options = parser.parse_args()
-    figures = {"versions": versions(), "load": os.getloadavg()[0]}
-    figures["servers"] = measure(options.rounds)
+    figures = {"servers": measure(options.rounds)}
     figures["imports"] = measure_imports(options.rounds)
     figures["wheels"] = measure_wheels()
-    if options.json:
-        write_json(options.json, figures)
+    save(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -25,10 +25,10 @@ from harness import (
     compile_c,
     has,
     python,
+    save,
     serve_and_load,
     summary,
     versions,
-    write_json,
 )
 
 
@@ -131,9 +131,7 @@ def main():
     ]
     only = options.only.split(",") if options.only else None
     cases = measure(options.rounds, loads, options.warmup, options.measure, only)
-    if options.json:
-        figures = {"versions": versions(), "load": os.getloadavg()[0], "cases": cases}
-        write_json(options.json, figures)
+    save(options.json, {"cases": cases})
 
 
 if __name__ == "__main__":

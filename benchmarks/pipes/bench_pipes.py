@@ -23,9 +23,8 @@ from harness import (
     has,
     python,
     run_json,
+    save,
     summary,
-    versions,
-    write_json,
 )
 
 ACTIVE, WRITES = 100, 1000
@@ -82,9 +81,7 @@ def main():
     parser.add_argument("--json", help="write all figures to this file")
     options = parser.parse_args()
     cases = measure(options.rounds, [int(n) for n in options.pipes.split(",")])
-    if options.json:
-        figures = {"versions": versions(), "load": os.getloadavg()[0], "cases": cases}
-        write_json(options.json, figures)
+    save(options.json, {"cases": cases})
 
 
 if __name__ == "__main__":

@@ -21,9 +21,8 @@ from harness import (
     has,
     python,
     run_json,
+    save,
     summary,
-    versions,
-    write_json,
 )
 
 COLUMNS = ("add_ns", "move_ns", "cancel_ns", "fire_ns", "active_ns", "add_outside_ns")
@@ -77,9 +76,7 @@ def main():
     parser.add_argument("--json", help="write all figures to this file")
     options = parser.parse_args()
     cases = measure(options.rounds, [int(n) for n in options.counts.split(",")])
-    if options.json:
-        figures = {"versions": versions(), "load": os.getloadavg()[0], "cases": cases}
-        write_json(options.json, figures)
+    save(options.json, {"cases": cases})
 
 
 if __name__ == "__main__":

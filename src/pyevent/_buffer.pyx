@@ -148,24 +148,8 @@ cdef object gather(Buffer self, size_t pos, size_t n):
     return data
 
 
-cdef inline object next_line(Buffer self, int eol, Py_ssize_t max_line):
-    """The first line, taken out; None: no line is complete."""
-    cdef const unsigned char *data
-    cdef size_t n, eol_len
-    cdef object line
-    if self.buf != NULL and max_line < 0 and <unsigned int>eol <= EVBUFFER_EOL_NUL:
-        if self.buf.len == 0:
-            return None  # how most loops over lines end
-        data = pe_evbuffer_near_line(self.buf, <evbuffer_eol_style>eol, &n, &eol_len)
-        if data != NULL:
-            line = PyBytes_FromStringAndSize(<const char *>data, <Py_ssize_t>n)
-            pe_evbuffer_take_near(self.buf, n + eol_len)
-            return line
-    return next_line_on(self, eol, max_line)
-
-
-cdef object next_line_on(Buffer self, int eol, Py_ssize_t max_line):
-    """The same where it is not easily had."""
+cdef object next_line(Buffer self, int eol, Py_ssize_t max_line):
+    """The first line, taken out, wherever it lies; None: no line is complete."""
     cdef evbuffer *buf = self.buf
     cdef const unsigned char *data = NULL
     cdef size_t eol_len = 0
@@ -511,7 +495,16 @@ cdef class Buffer:
         return self
 
     def __next__(self):
-        cdef object line = next_line(self, EVBUFFER_EOL_CRLF, -1)
+        cdef const unsigned char *data = NULL
+        cdef size_t n, eol_len
+        cdef object line
+        if self.buf != NULL and self.buf.len != 0:
+            data = pe_evbuffer_near_line(self.buf, EVBUFFER_EOL_CRLF, &n, &eol_len)
+        if data != NULL:
+            line = PyBytes_FromStringAndSize(<const char *>data, <Py_ssize_t>n)
+            pe_evbuffer_take_near(self.buf, n + eol_len)
+            return line
+        line = next_line(self, EVBUFFER_EOL_CRLF, -1)
         if line is None:
             raise StopIteration
         return line

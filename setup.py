@@ -41,6 +41,15 @@ CORE = sorted(glob("csrc/**/*.c", recursive=True))
 HEADERS = sorted(glob("csrc/**/*.h", recursive=True))
 INCLUDE = ["csrc", "csrc/include"]
 
+# Plain method descriptors instead of Cython's own functions: they check the type of `self`,
+# also where a method is called through its class, and so through a flat name of libevent's.
+DIRECTIVES = {
+    "language_level": 3,
+    "binding": False,
+    "embedsignature": True,
+    "embedsignature.format": "clinic",
+}
+
 
 def env(name):
     value = os.environ.get(name, "")
@@ -121,7 +130,7 @@ class BuildModules(build_ext):
             modules,
             build_dir="build/cython",
             include_path=["src"],
-            language_level=3,
+            compiler_directives=DIRECTIVES,
             emit_linenums=bool(env("PYEVENT_COVERAGE")),
             force=self.force,
             quiet=True,

@@ -6,6 +6,7 @@ import inspect
 import re
 import subprocess
 import sys
+import types
 from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
@@ -88,6 +89,7 @@ def classes():
 
 
 CLASSES = list(classes())
+BOUND = (classmethod, staticmethod, types.ClassMethodDescriptorType)
 
 
 def public(names):
@@ -136,7 +138,7 @@ def test_methods_have_the_parameters_of_the_stub(stub, runtime, module):
         if decorators(node) & {"property", f"{node.name}.setter"}:
             assert not callable(value), f"{node.name} is no property"
         else:
-            bound = isinstance(value, (classmethod, staticmethod))
+            bound = isinstance(value, BOUND)
             assert bound == bool(decorators(node) & {"classmethod", "staticmethod"}), node.name
             skip = "staticmethod" not in decorators(node)
             expected = parameters_of(node.args, skip=skip)

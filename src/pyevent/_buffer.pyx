@@ -1,4 +1,3 @@
-# cython: language_level=3, binding=False
 """Buffers: bytes on their way between sockets and programs.
 
 A Buffer has a struct evbuffer of its own, or shows one that belongs to a

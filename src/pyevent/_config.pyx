@@ -1,4 +1,3 @@
-# cython: language_level=3
 """How a base is to be made, and on which backend."""
 
 from posix.time cimport timeval

@@ -1,4 +1,3 @@
-# cython: language_level=3
 """What the modules of the extension share: errors, descriptors, times, flags, addresses.
 
 Also the shared object's own module: the others live in its file (see _boot.py).

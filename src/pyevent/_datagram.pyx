@@ -1,4 +1,3 @@
-# cython: language_level=3
 """Datagram sockets, in batches.
 
 A Datagram with callbacks is held by its base until it is closed, as a
@@ -31,7 +30,7 @@ from pyevent._loop cimport (
     detach,
     hold,
     register_kind,
-    require_base,
+    base_enter,
     unhold,
 )
 from pyevent.c.datagram cimport *
@@ -154,7 +153,7 @@ cdef class Datagram(Attached):
         cdef bint closes = options & BEV_OPT_CLOSE_ON_FREE
         if self.dgram != NULL:
             raise RuntimeError(f"{self!r} is set up already")
-        require_base(base)
+        base_enter(base)
         if isinstance(sock, (tuple, str, bytes, os.PathLike)):
             sock = bound_socket(sock)
             closes = True

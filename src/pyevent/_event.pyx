@@ -1,4 +1,3 @@
-# cython: language_level=3
 """Events: a descriptor, a signal or a time to wait for, and a callback.
 
 An Event holds its struct event by value. It is held by its base (see _loop.pyx)

@@ -1,4 +1,3 @@
-# cython: language_level=3, binding=False
 """Ranges of files, to be added to buffers.
 
 A path is opened, of an object with a ``fileno()`` the descriptor is duplicated: both may

@@ -1,4 +1,3 @@
-# cython: language_level=3
 """Filters and pairs.
 
 A Filter keeps the connection below alive (in the place where others have the object
@@ -24,7 +23,7 @@ from pyevent._loop cimport (
     call_failed,
     call_out,
     register_kind,
-    require_base,
+    base_enter,
     unhold,
 )
 from pyevent._stream cimport (
@@ -213,7 +212,7 @@ def _new_pair(type cls, EventBase base not None, int options):
     cdef BufferEvent first = cls.__new__(cls)
     cdef BufferEvent second = cls.__new__(cls)
     cdef object of_first = weakref.ref(first), of_second = weakref.ref(second)
-    require_base(base)
+    base_enter(base)
     check(bufferevent_pair_new(base.base, options, pair))
     try:
         bev_adopt(first, base, pair[0], bev_kind, of_second, BufferEvent)

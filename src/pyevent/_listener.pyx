@@ -1,4 +1,3 @@
-# cython: language_level=3
 """Listeners.
 
 A Listener with a callback is held by its base until it is closed, as a
@@ -28,7 +27,7 @@ from pyevent._loop cimport (
     find_attached,
     hold,
     register_kind,
-    require_base,
+    base_enter,
     unhold,
 )
 from pyevent._stream cimport (
@@ -183,7 +182,7 @@ cdef class Listener(Attached):
                 raise TypeError(f"a listener needs an address or a socket, not {address!r}")
         if self.lev != NULL:  # asked only now: fileno() may have done anything
             raise RuntimeError(f"{self!r} is set up already")
-        require_base(base)
+        base_enter(base)
         if binds:
             self.lev = evconnlistener_new_bind(base.base, NULL, <void *>self, bits, backlog,
                                                <const sockaddr *>&storage, size)

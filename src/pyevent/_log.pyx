@@ -1,4 +1,3 @@
-# cython: language_level=3
 """What the C core has to say, and its settings for the whole process.
 
 Its lines go to the logger "pyevent", or to the callback of set_log_callback().

@@ -2,6 +2,7 @@
 
 from cpython.object cimport PyObject
 
+from pyevent._core cimport check
 from pyevent.c.event cimport event, event_base, pe_link
 
 
@@ -80,7 +81,16 @@ cdef void hold(Attached self) noexcept
 cdef void unhold(Attached self) noexcept
 cdef void detach(Attached self) noexcept
 cdef object find_attached(EventBase base, int kind, attached_test is_it, int number)
-cdef int require_base(EventBase base) except -1
+
+# Each public method that touches C begins with its class's `..._enter` (here base_enter), which
+# checks the object and answers the C pointer, and ends with leave(), which raises what the
+# call's result and errno say. Between the two stands C alone: docs/design/cython.md, "Entries".
+cdef event_base *base_enter(EventBase self) except NULL
+
+
+cdef inline int leave(EventBase base, int result) except -1:
+    return result if result >= 0 else check(result)
+
 cdef void callback_failed(Attached source, object callback, str message) noexcept
 cdef PyObject *call_out(EventBase base, object source, object callback, PyObject **args,
                         size_t n) noexcept

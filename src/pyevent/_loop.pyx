@@ -1,4 +1,3 @@
-# cython: language_level=3
 """Bases, and what every object that belongs to one has in common.
 
 Who keeps whom alive: every object of a base (Event, BufferEvent, Listener) has
@@ -88,16 +87,16 @@ cdef void close_attached(Attached self) noexcept:
     detachers[self.kind](self)
 
 
-cdef int require_base(EventBase base) except -1:
-    if base is None:
+cdef event_base *base_enter(EventBase self) except NULL:
+    if self is None:
         raise TypeError("an EventBase is needed, not None")
-    if base.base == NULL:
-        raise RuntimeError(f"{base!r} is closed")
-    return 0
+    if self.base == NULL:
+        raise RuntimeError(f"{self!r} is closed")
+    return self.base
 
 
 cdef int attach(Attached self, EventBase base, int kind) except -1:
-    require_base(base)
+    base_enter(base)
     self.owner = base
     self.kind = kind
     pe_list_push_back(&base.loose, &self.link)
@@ -362,7 +361,7 @@ cdef class EventBase:
         raise TypeError(f"cannot pickle or copy {type(self).__name__!r} objects")
 
     def __enter__(self):
-        require_base(self)
+        base_enter(self)
         return self
 
     def __exit__(self, *exc_info):
@@ -447,29 +446,29 @@ cdef class EventBase:
     def loopexit(self, timeout=None):
         """End the loop after *timeout* seconds (``None``: now); due callbacks still run."""
         cdef timeval tv
-        require_base(self)
+        base_enter(self)
         if timeout is not None:
             to_timeval(timeout, &tv)
         check(event_base_loopexit(self.base, NULL if timeout is None else &tv))
 
     def loopbreak(self):
         """End the loop after the callback that runs now; others stay active."""
-        require_base(self)
+        base_enter(self)
         check(event_base_loopbreak(self.base))
 
     def loopcontinue(self):
         """After the callback that runs now, look for new events first."""
-        require_base(self)
+        base_enter(self)
         check(event_base_loopcontinue(self.base))
 
     def got_exit(self):
         """Whether the last loop was ended by :meth:`loopexit`."""
-        require_base(self)
+        base_enter(self)
         return bool(event_base_got_exit(self.base))
 
     def got_break(self):
         """Whether the last loop was ended by :meth:`loopbreak` (or an exception)."""
-        require_base(self)
+        base_enter(self)
         return bool(event_base_got_break(self.base))
 
     @property
@@ -509,7 +508,7 @@ cdef class EventBase:
 
         Needed only after ``set_fork_handling(False)``.
         """
-        require_base(self)
+        base_enter(self)
         check(event_reinit(self.base))
         if self.relay_fd >= 0:  # went with its old descriptors
             signal.set_wakeup_fd(-1)
@@ -519,31 +518,31 @@ cdef class EventBase:
 
     def get_method(self):
         """The name of the backend."""
-        require_base(self)
+        base_enter(self)
         return event_base_get_method(self.base).decode()
 
     method = property(get_method)
 
     def get_signal_method(self):
         """How signals are caught."""
-        require_base(self)
+        base_enter(self)
         return event_base_get_signal_method(self.base).decode()
 
     def get_features(self):
         """The ``EV_FEATURE_*`` of the backend."""
-        require_base(self)
+        base_enter(self)
         return Feature(event_base_get_features(self.base))
 
     features = property(get_features)
 
     def get_num_events(self, unsigned int flags):
         """How many events there are of the ``EVENT_BASE_COUNT_*`` kinds."""
-        require_base(self)
+        base_enter(self)
         return event_base_get_num_events(self.base, flags)
 
     def get_max_events(self, unsigned int flags, bint clear=False):
         """How many there ever were at once; *clear* forgets it."""
-        require_base(self)
+        base_enter(self)
         return event_base_get_max_events(self.base, flags, clear)
 
     def priority_init(self, int n):
@@ -551,7 +550,7 @@ cdef class EventBase:
 
         :raises ValueError: not 1 <= n < 256, or callbacks are due.
         """
-        require_base(self)
+        base_enter(self)
         if event_base_priority_init(self.base, n) < 0:
             if errno == 12:
                 raise MemoryError("pyevent: out of memory")
@@ -559,7 +558,7 @@ cdef class EventBase:
 
     def get_npriorities(self):
         """How many priorities there are."""
-        require_base(self)
+        base_enter(self)
         return event_base_get_npriorities(self.base)
 
     def stats(self, bint restart=False):
@@ -573,7 +572,7 @@ cdef class EventBase:
         after this answer. Before the first call nothing is counted.
         """
         cdef const pe_stats *s
-        require_base(self)
+        base_enter(self)
         if pe_stats_get(self.base) == NULL:
             check_err(pe_stats_start(self.base), self)
         s = pe_stats_get(self.base)
@@ -599,13 +598,13 @@ cdef class EventBase:
 
     def get_running_event(self):
         """The event whose callback runs now; ``None``: none, or a connection's."""
-        require_base(self)
+        base_enter(self)
         return event_of(event_base_get_running_event(self.base))
 
     def get_events(self):
         """All events that are pending or active, as a list."""
         cdef list found = []
-        require_base(self)
+        base_enter(self)
         event_base_foreach_event(self.base, collect_event, <void *>found)
         return [ev for ev in found if ev is not None]
 
@@ -623,7 +622,7 @@ cdef class EventBase:
 
     def dump_events(self, file=None):
         """A readable table of all events, as text; also written to *file* if given."""
-        require_base(self)
+        base_enter(self)
         rows = [("kind", "fd", "waits for", "due in", "active", "priority", "callback")]
         for ev in self.get_events():
             rows.append(event_row(ev))
@@ -637,12 +636,12 @@ cdef class EventBase:
 
     def active_by_fd(self, fd, int events):
         """Make what waits on *fd* for one of *events* active, as if the kernel had said so."""
-        require_base(self)
+        base_enter(self)
         event_base_active_by_fd(self.base, fd_of(fd), <short>events)
 
     def active_by_signal(self, int signum):
         """Make the events of a signal active, as if it had been caught once."""
-        require_base(self)
+        base_enter(self)
         event_base_active_by_signal(self.base, signum)
 
     def init_common_timeout(self, seconds):
@@ -652,7 +651,7 @@ cdef class EventBase:
         loop they cost no more in the first place.
         """
         cdef timeval tv
-        require_base(self)
+        base_enter(self)
         to_timeval(seconds, &tv)
         if event_base_init_common_timeout(self.base, &tv) == NULL:
             check(-1)
@@ -660,17 +659,17 @@ cdef class EventBase:
 
     def gettimeofday_cached(self):
         """Seconds since 1970, inside callbacks those of the turn's wake-up."""
-        require_base(self)
+        base_enter(self)
         return (pe_clock_wall() + pe_base_now(self.base) - pe_clock_now()) * 1e-9
 
     def update_cache_time(self):
         """Renew the time that callbacks see, after a long computation in one."""
-        require_base(self)
+        base_enter(self)
         check(event_base_update_cache_time(self.base))
 
     def gettime_monotonic(self):
         """The clock of timers, now, in seconds."""
-        require_base(self)
+        base_enter(self)
         return pe_clock_now() * 1e-9
 
 
@@ -816,7 +815,7 @@ cdef int relay_stop(EventBase self) except -1:
 
 cdef int run(EventBase self, int flags) except -1:
     cdef int result, error
-    require_base(self)
+    base_enter(self)
     if pe_base_is_running(self.base):
         raise RuntimeError(f"{self!r} runs already")
     raise_failure(self)  # of a callback that ran outside the loop

@@ -1,4 +1,3 @@
-# cython: language_level=3, binding=False
 """Callbacks that are told what has changed in a buffer.
 
     base --(held)--> Notes --kept--> Buffer --> connection        a connection's buffer
@@ -27,7 +26,7 @@ from pyevent._loop cimport (
     detach,
     hold,
     register_kind,
-    require_base,
+    base_enter,
     unhold,
 )
 from pyevent.c.buffer cimport *
@@ -243,7 +242,7 @@ cdef int notes_remove(Notes self, BufferCallback one) except -1:
 
 
 cdef int notes_defer(Notes self, evbuffer *buf, EventBase base) except -1:
-    require_base(base)
+    base_enter(base)
     check(evbuffer_defer_callbacks(buf, base.base))
     self.deferred_to = base
     return 0

@@ -1,4 +1,3 @@
-# cython: language_level=3, binding=False
 """Buffer.readln and Buffer.add, called as fast as Python can call.
 
 The wrapper that Cython makes for a method with keywords takes longer than taking a line out

@@ -1,4 +1,3 @@
-# cython: language_level=3
 """Rate limits: how fast a connection, or several together, may read and write.
 
 A RateLimit is one reference to a C configuration, connections have others. The
@@ -11,7 +10,7 @@ from libc.stdint cimport uint64_t
 from posix.time cimport timeval
 
 from pyevent._core cimport check, to_ns
-from pyevent._loop cimport EventBase, require_base
+from pyevent._loop cimport EventBase, base_enter
 from pyevent.c.ratelimit cimport *
 
 
@@ -156,7 +155,7 @@ cdef class RateLimitGroup:
     def __init__(self, EventBase base not None, RateLimit limit not None):
         if self.group != NULL:
             raise RuntimeError(f"{self!r} is set up already")
-        require_base(base)
+        base_enter(base)
         self.group = bufferevent_rate_limit_group_new(base.base, limit_require(limit))
         if self.group == NULL:
             check(-1)

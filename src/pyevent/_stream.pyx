@@ -1,4 +1,3 @@
-# cython: language_level=3
 """Buffered connections.
 
 A BufferEvent with callbacks is held by its base (see _loop.pyx) until it is
@@ -42,7 +41,7 @@ from pyevent._loop cimport (
     detach,
     hold,
     register_kind,
-    require_base,
+    base_enter,
     unhold,
 )
 from pyevent._ratelimit cimport (
@@ -252,7 +251,7 @@ cdef class BufferEvent(Attached):
         cdef bufferevent *bev
         if self.bev != NULL:  # asked only now: fileno() may have done anything
             raise RuntimeError(f"{self!r} is set up already")
-        require_base(base)
+        base_enter(base)
         unblock_file(fd, number)
         bev = bufferevent_socket_new(base.base, number, options)
         if bev == NULL:

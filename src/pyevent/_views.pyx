@@ -1,4 +1,3 @@
-# cython: language_level=3, binding=False
 """Memory that a buffer and Python objects share.
 
 One way round, memoryviews of a buffer (peek, pullup, reserve) refer to a Pin, which

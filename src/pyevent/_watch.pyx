@@ -1,4 +1,3 @@
-# cython: language_level=3
 """Prepare and check watchers: callbacks before and after each wait of a loop.
 
 As with events the C object has a borrowed pointer to the Python one, which the
@@ -20,7 +19,7 @@ from pyevent._loop cimport (
     detach,
     hold,
     register_kind,
-    require_base,
+    base_enter,
 )
 from pyevent.c.watch cimport *
 
@@ -104,7 +103,7 @@ cdef class Watcher(Attached):
 cdef int watcher_begin(Watcher self, EventBase base, object callback, object arg) except -1:
     if self.watch != NULL:
         raise RuntimeError(f"{self!r} is set up already")
-    require_base(base)
+    base_enter(base)
     if not callable(callback):
         raise TypeError(f"callback must be callable, not {callback!r}")
     self.callback = callback

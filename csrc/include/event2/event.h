@@ -208,9 +208,8 @@ void event_base_active_by_signal(struct event_base *base, int sig);
 /* An event on `fd` for the EV_* bits `what`: -1 and 0 for a pure timer or
  * user event, a signal number with EV_SIGNAL (which excludes READ, WRITE and
  * CLOSED). Not yet added. NULL: EINVAL or ENOMEM. Close an fd only after
- * event_del or event_free of its events; an event belongs to the file that its
- * fd was when it was made, so another file of that number takes another event,
- * or event_assign. */
+ * event_del or event_free of its events. An event belongs to a number: after
+ * event_del it may be added again for another file that has the number then. */
 struct event *event_new(struct event_base *base, evutil_socket_t fd, short what,
                         event_callback_fn cb, void *arg);
 
@@ -227,7 +226,9 @@ void event_free(struct event *ev);
 
 /* Wait for the event, at most `timeout`; a negative one is 0, the next turn.
  * Inside callbacks it counts from the turn's wake-up, or from when
- * event_base_update_cache_time was last called in that turn. Again on a pending event: NULL leaves its timeout, another replaces it. On
+ * event_base_update_cache_time was last called in that turn. Again on a pending
+ * event: NULL leaves its timeout, another replaces it. An edge-triggered event that
+ * is added again is told of what is there, though it was told before. On
  * failure nothing has changed: EBADF or EPERM (regular file under epoll) from
  * the kernel, EINVAL, ENOMEM. */
 int event_add(struct event *ev, const struct timeval *timeout);

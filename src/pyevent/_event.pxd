@@ -10,3 +10,7 @@ cdef class Event(Attached):
     cdef object callback_
     cdef object arg_
     cdef object file          # whatever the fd was taken from
+
+
+cdef event *event_enter(Event self) except NULL
+cdef Py_ssize_t events_alive() noexcept  # how many are set up in the process

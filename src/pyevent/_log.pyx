@@ -6,6 +6,7 @@ The core logs only while it is entered, that is, with the GIL.
 
 from libc.stdint cimport uint32_t
 
+from pyevent._event cimport events_alive
 from pyevent.c.log cimport *
 
 from pyevent import errors
@@ -24,14 +25,16 @@ cdef extern from *:
 
 
 cdef object user_callback = None
+cdef bint is_debugging = False
 
 
 cdef void line_logged(int severity, const char *msg) noexcept:
     if pe_py_is_finalizing():
         return  # nobody is there to read it
+    cdef object callback = user_callback
     try:
-        if user_callback is not None:
-            user_callback(severity, msg.decode("utf-8", "replace"))
+        if callback is not None:
+            callback(severity, msg.decode("utf-8", "replace"))
         else:
             errors.log_line(severity, msg.decode("utf-8", "replace"))
     except BaseException as exc:
@@ -47,6 +50,7 @@ def set_log_callback(callback):
     *severity* is an ``EVENT_LOG_*``. ``None``: they go to the logger "pyevent".
     """
     global user_callback
+    cdef object old = user_callback  # dropped last
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable or None, not {callback!r}")
     user_callback = callback
@@ -59,10 +63,20 @@ def enable_debug_logging(which):
 
 def enable_debug_mode():
     """Check in each call that memory given as an event holds one. For C code in the process:
-    an :class:`Event` is one always. Before any event is made."""
+    an :class:`Event` is one always.
+
+    :raises RuntimeError: there are events already, which it would take for none.
+    """
+    global is_debugging
+    cdef Py_ssize_t count = events_alive()
+    if count != 0 and not is_debugging:
+        raise RuntimeError(f"debug mode is for before the first event: there are {count}")
+    is_debugging = True
     event_enable_debug_mode()
 
 
 def global_shutdown():
     """Free what the library keeps for the whole process, after all bases are closed."""
+    global is_debugging
+    is_debugging = False
     libevent_global_shutdown()

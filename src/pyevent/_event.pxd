@@ -13,4 +13,3 @@ cdef class Event(Attached):
 
 
 cdef event *event_enter(Event self) except NULL
-cdef Py_ssize_t events_alive() noexcept  # how many are set up in the process

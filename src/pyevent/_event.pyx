@@ -54,11 +54,6 @@ cdef int EV_ALL = 0xff
 
 
 cdef int event_kind
-cdef Py_ssize_t open_events  # of the whole process
-
-
-cdef Py_ssize_t events_alive() noexcept:
-    return open_events
 
 
 cdef event *event_enter(Event self) except NULL:
@@ -69,10 +64,8 @@ cdef event *event_enter(Event self) except NULL:
 
 cdef void event_end(Event self) noexcept:
     """C lets go of it. Runs no code."""
-    global open_events
     if self.is_open:
         self.is_open = False
-        open_events -= 1
         event_del(&self.ev)
         event_debug_unassign(&self.ev)
 
@@ -420,7 +413,6 @@ cdef int checked_number(object fd, int what, object callback) except? -1:
 cdef int set_up(Event self, EventBase base, object fd, int number, int what, object callback,
                 object arg) except -1:
     """It is not pending."""
-    global open_events
     cdef EventBase owner = self.owner  # what is dropped last
     cdef event_base *c_base = base_enter(base)
     cdef int result = event_assign(&self.ev, c_base, number, <short>what, event_called,
@@ -428,7 +420,6 @@ cdef int set_up(Event self, EventBase base, object fd, int number, int what, obj
     if result == 0:
         detach(self)  # from where it was before
         attach(self, base, event_kind)
-        open_events += not self.is_open
         self.is_open = True
         self.failures = 0
         callback, self.callback_ = self.callback_, callback

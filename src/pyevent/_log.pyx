@@ -6,7 +6,6 @@ The core logs only while it is entered, that is, with the GIL.
 
 from libc.stdint cimport uint32_t
 
-from pyevent._event cimport events_alive
 from pyevent.c.log cimport *
 
 from pyevent import errors
@@ -25,7 +24,6 @@ cdef extern from *:
 
 
 cdef object user_callback = None
-cdef bint is_debugging = False
 
 
 cdef void line_logged(int severity, const char *msg) noexcept:
@@ -65,18 +63,12 @@ def enable_debug_mode():
     """Check in each call that memory given as an event holds one. For C code in the process:
     an :class:`Event` is one always.
 
-    :raises RuntimeError: there are events already, which it would take for none.
+    :raises RuntimeError: there is a base that has had events, which it would take for none.
     """
-    global is_debugging
-    cdef Py_ssize_t count = events_alive()
-    if count != 0 and not is_debugging:
-        raise RuntimeError(f"debug mode is for before the first event: there are {count}")
-    is_debugging = True
-    event_enable_debug_mode()
+    if pe_debug_enable() < 0:
+        raise RuntimeError("debug mode is for before the first event: there are some already")
 
 
 def global_shutdown():
     """Free what the library keeps for the whole process, after all bases are closed."""
-    global is_debugging
-    is_debugging = False
     libevent_global_shutdown()

@@ -17,7 +17,7 @@ only. Any call out of the core may run any other thread, or re-enter.
 
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, Py_XINCREF
-from libc.errno cimport ENOMEM, errno
+from libc.errno cimport EBUSY, ENOMEM, errno
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 from posix.time cimport timeval
@@ -619,6 +619,8 @@ cdef class EventBase:
         leave(self, 0)
         if not is_free:
             raise RuntimeError(f"{self!r} runs in another thread")
+        if error == -EBUSY:
+            raise RuntimeError(f"{self!r} is waiting")
         signals_lost(self)
         check_err(error, self)
 

@@ -166,16 +166,17 @@ def test_debug_mode_is_refused_once_there_are_events(run_python):
                 try:
                     pyevent.event_enable_debug_mode()
                 except RuntimeError as exc:
-                    assert "there are 1" in str(exc), exc
+                    assert "before the first event" in str(exc), exc
                 else:
                     raise AssertionError("not refused")
             ev.add(5)
-            ev.close()
+            assert ev.pending
+        with pyevent.EventBase() as base:
             pyevent.event_enable_debug_mode()
             ev = pyevent.Event(base, -1, 0, print)
             pyevent.event_enable_debug_mode()  # it is on already
             ev.add(5)
-        pyevent.event_enable_debug_mode()
+            assert ev.pending
         ev = pyevent.Event.__new__(pyevent.Event)
         pyevent.event_enable_debug_mode()
         """

@@ -87,29 +87,34 @@ def test_a_failure_that_was_left_leaves_the_base_idle(base):
     assert base.dispatch() == 1
 
 
+def race(base, spins):
+    """dispatch() in a thread against close() in this one: what was raised."""
+    failures = []
+
+    def loop():
+        try:
+            base.dispatch()
+        except Exception as exc:
+            failures.append(exc)
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    for _ in range(spins):
+        pass
+    try:
+        base.close()
+    except Exception as exc:
+        failures.append(exc)
+    thread.join(20)
+    assert not thread.is_alive()
+    return failures
+
+
 def test_dispatch_and_close_in_two_threads_leave_one_of_them(backend, switching_often):
     for i in range(200):
         base = EventBase(backend=backend)
         base.loopexit(0.0005)
-        failures = []
-
-        def loop(base=base, failed=failures.append):
-            try:
-                base.dispatch()
-            except Exception as exc:
-                failed(exc)
-
-        thread = threading.Thread(target=loop)
-        thread.start()
-        for _ in range(i * 3):
-            pass
-        try:
-            base.close()
-        except RuntimeError as exc:
-            failures.append(exc)
-        thread.join(20)
-        assert not thread.is_alive()
-        assert {type(exc) for exc in failures} <= {RuntimeError}
+        assert {type(exc) for exc in race(base, i * 3)} <= {RuntimeError}
         base.close()
         assert base.closed
 

@@ -219,17 +219,6 @@ short bufferevent_get_enabled(struct bufferevent *bev) {
     return bev->enabled;
 }
 
-int bufferevent_getwatermark(struct bufferevent *bev, short events, size_t *lowmark,
-                             size_t *highmark) {
-    if (events != EV_READ && events != EV_WRITE)
-        return pe_fail(-EINVAL);
-    if (lowmark != NULL)
-        *lowmark = events == EV_READ ? bev->read_low : bev->write_low;
-    if (highmark != NULL)
-        *highmark = events == EV_READ ? bev->read_high : bev->write_high;
-    return 0;
-}
-
 static int set_single(struct bufferevent *bev, size_t size, short what) {
     struct pe_bev_rare *rare = pe_bev_rare(bev);
     size_t limit = size > EV_SSIZE_MAX ? 0 : size;

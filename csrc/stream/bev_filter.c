@@ -139,7 +139,8 @@ static bool filter_input(struct bev_filter *f, enum bufferevent_flush_mode mode)
         return false;
     if (pe_evbuffer_len(p.src) == 0 && (mode == BEV_NORMAL || f->input_ended))
         return false;
-    if (mode == BEV_NORMAL && !pe_bev_reads(bev))
+    if (mode == BEV_NORMAL &&
+        (!pe_bev_reads(bev) || (bev->limits != NULL && pe_bev_is_at_limit(bev))))
         return false;
     f->in_input = true;
     f->input_ended = mode == BEV_FINISHED;
@@ -149,10 +150,11 @@ static bool filter_input(struct bev_filter *f, enum bufferevent_flush_mode mode)
         if (bev->is_detached)
             break;
         pe_bev_did_read(bev, p.made);
-    } while (goes_on && pe_evbuffer_len(p.src) != 0 && (mode != BEV_NORMAL || pe_bev_reads(bev)));
+    } while (goes_on && pe_evbuffer_len(p.src) != 0 &&
+             (mode != BEV_NORMAL || (pe_bev_reads(bev) && !pe_bev_is_full(bev))));
     f->in_input = false;
-    if (made != 0 && pe_evbuffer_len(&bev->input) >= bev->read_low)
-        pe_bev_run_read(bev, 0);
+    if (made != 0)
+        pe_bev_tell_input(bev, 0);
     if (p.result == BEV_ERROR && !bev->is_detached)
         fail_reading(f, p.err);
     return made != 0;
@@ -182,6 +184,7 @@ static void run_work(struct event_base *base, struct pe_task *task) {
     (void)base;
     hold(f);
     (void)filter_input(f, BEV_NORMAL);
+    pe_bev_check_full(f->under, 0); /* the task runs in no read callback, after which it is seen */
     tell_end(f);
     drop(f);
 }
@@ -229,9 +232,7 @@ static size_t output_max(const struct bev_filter *f) {
 }
 
 static void fail_writing(struct bev_filter *f, int err) {
-    (void)bufferevent_disable(&f->bev, EV_WRITE);
-    pe_bev_run_event(&f->bev, BEV_EVENT_WRITING | BEV_EVENT_ERROR, err,
-                     BEV_TRIG_DEFER_CALLBACKS);
+    pe_bev_fail_writing(&f->bev, err, BEV_TRIG_DEFER_CALLBACKS);
 }
 
 /* The write callback may be due, in the flush list's next round. */

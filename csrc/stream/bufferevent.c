@@ -17,7 +17,6 @@
 
 static void run_task(struct event_base *base, struct pe_task *task);
 static void run_flush(struct event_base *base, struct pe_flush *item);
-static void input_changed(struct evbuffer *buf, size_t added, size_t removed);
 static void output_changed(struct evbuffer *buf, size_t added, size_t removed);
 
 /* --- life ----------------------------------------------------------------- */
@@ -156,6 +155,8 @@ void pe_bev_run_read(struct bufferevent *bev, int options) {
     enter(bev);
     bev->readcb(bev, bev->arg);
     leave(bev, true);
+    if (bev->limits != NULL)
+        pe_bev_check_full(bev, options);
 }
 
 void pe_bev_run_write(struct bufferevent *bev, int options) {
@@ -192,6 +193,13 @@ void pe_bev_run_event(struct bufferevent *bev, short what, int err, int options)
     leave(bev, true);
 }
 
+void pe_bev_fail_writing(struct bufferevent *bev, int err, int options) {
+    (void)bufferevent_disable(bev, EV_WRITE);
+    bev->is_broken = true; /* what is left will not go: no reason to wait for it */
+    pe_bev_unblock(bev, EV_READ, PE_BLOCK_OUTPUT);
+    pe_bev_run_event(bev, BEV_EVENT_WRITING | BEV_EVENT_ERROR, err, options);
+}
+
 /* --- the task: timeouts, then deferred callbacks -------------------------- */
 
 static void tell_expired(struct bufferevent *bev) {
@@ -221,6 +229,8 @@ static void run_pending(struct bufferevent *bev) {
         bev->writecb(bev, bev->arg);
     call_event(bev, events & (short)~BEV_EVENT_CONNECTED);
     leave(bev, events != 0 || (pending & EV_READ) != 0);
+    if ((pending & EV_READ) && bev->limits != NULL)
+        pe_bev_check_full(bev, 0);
 }
 
 static void run_task(struct event_base *base, struct pe_task *task) {
@@ -273,55 +283,37 @@ void pe_bev_fail(struct bufferevent *bev, int err) {
     pe_flush_add(bev->base, &bev->flush);
 }
 
-/* --- the buffers' hooks --------------------------------------------------- */
+/* --- the output's hook ---------------------------------------------------- */
 
-static void update_mark(struct bufferevent *bev) {
-    if (bev->read_high != 0 && pe_evbuffer_len(&bev->input) >= bev->read_high)
-        pe_bev_block(bev, EV_READ, PE_BLOCK_MARK);
-    else
-        pe_bev_unblock(bev, EV_READ, PE_BLOCK_MARK);
-}
-
-/* Of an input with a high mark. */
-static void input_changed(struct evbuffer *buf, size_t added, size_t removed) {
-    struct bufferevent *bev = pe_container(buf, struct bufferevent, input);
-
-    (void)added;
-    /* More than the mark allows can come out of a filter. No read will call back
-     * while that is so: having taken some must. */
-    if (removed != 0 && pe_evbuffer_len(buf) >= bev->read_high && bev->base != NULL)
-        pe_bev_run_read(bev, BEV_TRIG_DEFER_CALLBACKS);
-    update_mark(bev);
-}
-
-/* `added` bytes are new in the output. */
+/* `added` bytes are new in the output. The caller holds a reference. */
 static void pass_on(struct bufferevent *bev, size_t added) {
     if (added == 0 || !pe_bev_can_send(bev))
         return;
-    if (bev->ops->is_instant) {
-        pe_bev_hold(bev);
+    if (bev->ops->is_instant)
         bev->ops->send(bev);
-        pe_bev_drop(bev);
-    } else if (bev->calling == 0) {
+    else if (bev->calling == 0)
         pe_flush_add(bev->base, &bev->flush);
-    }
 }
 
 static void output_changed(struct evbuffer *buf, size_t added, size_t removed) {
     struct bufferevent *bev = pe_container(buf, struct bufferevent, output);
+    bool resumes = (bev->read_blocked & PE_BLOCK_OUTPUT) && pe_bev_may_resume(bev);
 
-    if (bev->calling != 0 && !bev->has_output_high && !bev->is_finishing && !bev->ops->is_instant)
-        return; /* what callbacks add is for when they return */
-    if (removed != 0 && bev->is_finishing && pe_evbuffer_len(buf) == 0 && bev->base != NULL)
+    /* What callbacks add is for when they return; what has gone is of interest to few. */
+    if (!resumes && !bev->has_output_high && !bev->is_finishing &&
+        (added == 0 || (bev->calling != 0 && !bev->ops->is_instant)))
+        return;
+    if (bev->is_detached || bev->base == NULL)
+        return;
+    pe_bev_hold(bev);
+    if (removed != 0 && bev->is_finishing && pe_evbuffer_len(buf) == 0)
         pe_flush_add(bev->base, &bev->flush);
-    if (bev->has_output_high) {
-        pe_bev_hold(bev);
-        pass_on(bev, added);
+    pass_on(bev, added);
+    if (bev->has_output_high)
         pe_bev_check_output_high(bev);
-        pe_bev_drop(bev);
-    } else {
-        pass_on(bev, added);
-    }
+    if (resumes)
+        pe_bev_unblock(bev, EV_READ, PE_BLOCK_OUTPUT);
+    pe_bev_drop(bev);
 }
 
 /* --- directions ----------------------------------------------------------- */
@@ -364,6 +356,8 @@ int bufferevent_enable(struct bufferevent *bev, short event) {
     err = switch_on(bev, event);
     if (err < 0)
         (void)bufferevent_disable(bev, added);
+    else if ((event & EV_READ) && bev->limits != NULL)
+        pe_bev_ask_again(bev);
     pe_bev_drop(bev);
     return err < 0 ? pe_fail(err) : 0;
 }
@@ -395,6 +389,7 @@ void pe_bev_block(struct bufferevent *bev, short what, unsigned reason) {
 }
 
 void pe_bev_unblock(struct bufferevent *bev, short what, unsigned reason) {
+    bool was_held = (what & EV_READ) && (bev->read_blocked & reason) != 0;
     short was_on = on_of(bev, what);
     int err;
 
@@ -402,8 +397,11 @@ void pe_bev_unblock(struct bufferevent *bev, short what, unsigned reason) {
         bev->read_blocked &= (uint16_t)~reason;
     if (what & EV_WRITE)
         bev->write_blocked &= (uint16_t)~reason;
-    if (on_of(bev, what) == was_on)
+    if (on_of(bev, what) == was_on) {
+        if (was_held && bev->limits != NULL)
+            pe_bev_ask_again(bev);
         return;
+    }
     pe_bev_hold(bev);
     err = switch_on(bev, what);
     if (err < 0)
@@ -411,32 +409,20 @@ void pe_bev_unblock(struct bufferevent *bev, short what, unsigned reason) {
     pe_bev_drop(bev);
 }
 
-void bufferevent_setwatermark(struct bufferevent *bev, short events, size_t lowmark,
-                              size_t highmark) {
-    if (events & EV_WRITE) {
-        bev->write_low = lowmark;
-        bev->write_high = highmark;
-    }
-    if (events & EV_READ) {
-        bev->read_low = lowmark;
-        bev->read_high = highmark;
-        bev->input.hook = highmark != 0 ? input_changed : NULL;
-        update_mark(bev);
-    }
-}
-
 size_t pe_bev_read_max(const struct bufferevent *bev) {
     size_t max = bev->rare != NULL && bev->rare->max_read != 0 ? bev->rare->max_read
                                                                : EV_SSIZE_MAX;
-    size_t len = pe_evbuffer_len(&bev->input);
+    size_t len = pe_evbuffer_len(&bev->input), end = SIZE_MAX;
 
     if (bev->rare != NULL && bev->rare->rate != NULL)
         max = pe_rate_cut(bev->rare->rate, PE_RATE_READ, max);
-    if (bev->read_high == 0)
-        return max;
-    if (len >= bev->read_high)
+    if (bev->read_high != 0)
+        end = bev->read_high;
+    else if (bev->limits != NULL)
+        end = bev->limits->input_max;
+    if (len >= end)
         return 0;
-    return bev->read_high - len < max ? bev->read_high - len : max;
+    return end - len < max ? end - len : max;
 }
 
 size_t pe_bev_write_max(const struct bufferevent *bev) {

@@ -182,6 +182,7 @@ int pe_bev_close_after_flush(struct bufferevent *bev, int64_t limit_ns,
         return err;
     }
     bev->has_output_high = false;
+    (void)pe_bev_set_limits(bev, 0, 0, 0); /* as this */
     (void)bufferevent_set_timeouts(bev, NULL, NULL); /* takes away, which cannot fail */
     bufferevent_setwatermark(bev, EV_READ | EV_WRITE, 0, 0);
     bufferevent_setcb(bev, drop_input, NULL, happened, f);

@@ -31,6 +31,7 @@ struct pe_bev_rare {
     struct bufferevent *bev;
     struct pe_bev_timeout read, write;
     size_t max_read, max_write; /* 0: not set */
+    struct pe_bev_limits limits; /* if they are not the common ones */
 
     struct pe_hunt *hunt;     /* connect.c; NULL: none */
     struct sockaddr_un *path; /* peer.c: of a Unix socket; NULL: none */

@@ -79,7 +79,8 @@ int bufferevent_socket_connect(struct bufferevent *bev, const struct sockaddr *a
  * family. `family` is AF_UNSPEC, AF_INET or AF_INET6, `port` 1 to 65535;
  * `evdns_base` may be NULL: names are then looked up by getaddrinfo(3) in threads.
  * BEV_EVENT_ERROR comes with bufferevent_socket_get_dns_error when the name is not
- * found, else with the errno of the last address. -1 and no callback when nothing
+ * found (EVUTIL_EAI_AGAIN and ENOBUFS: too many lookups are under way), else with the errno
+ * of the last address. -1 and no callback when nothing
  * was begun. bufferevent_free, setfd and replacefd end it at once. */
 int bufferevent_socket_connect_hostname(struct bufferevent *bev, struct evdns_base *evdns_base,
                                         int family, const char *hostname, int port);
@@ -110,7 +111,7 @@ int bufferevent_decref(struct bufferevent *bev);
  * TCP take back what the peer has not read yet. It is freed as it is when the
  * connection breaks, or when nothing has gone out for `timeout` (NULL: 60 seconds;
  * looked at once in that time) and, after all is written, no end of file has come
- * for so long. Marks and timeouts are reset. The pointer is not to be used afterwards, except that
+ * for so long. Marks, limits and timeouts are reset. The pointer is not to be used afterwards, except that
  * bufferevent_free ends it early, and bufferevent_setcb takes it back: then it is the
  * caller's as before. -1 and nothing has changed: ENOMEM, or EINVAL when it is freed.
  * Not in libevent. */
@@ -218,6 +219,29 @@ int bufferevent_getwatermark(struct bufferevent *bev, short events, size_t *lowm
  * to go on. NULL or 0: no longer. -1: ENOMEM. Not in libevent. */
 int bufferevent_set_output_high(struct bufferevent *bev, size_t mark, bufferevent_data_cb cb,
                                 void *cbarg);
+
+/* How much input it holds: at `max` bytes reading stops, and the kernel holds the peer, until
+ * some is taken. When the read callback has run and the input is full still, or cannot
+ * run because the low mark lies higher, the event callback gets BEV_EVENT_READING |
+ * BEV_EVENT_ERROR with ENOBUFS, and reading is disabled; nothing is lost. A high mark takes
+ * the place of `max`: then the program has said itself how much it wants to hold. A filter
+ * may exceed it by what its function makes of one call. 0, as at first: no limit. The
+ * Python classes have 1 MiB. -1: ENOMEM, or EINVAL when it is freed. Not in libevent. */
+int bufferevent_set_input_max(struct bufferevent *bev, size_t max);
+
+/* What was set; 0: no limit. */
+size_t bufferevent_get_input_max(const struct bufferevent *bev);
+
+/* Do not read while the bufferevent's own output is above `high` bytes, until it is down to
+ * `low`: a peer that takes no answers is to ask no more. After an error of writing that
+ * is over. Two ends that both write much at once and both pause wait for each other: the
+ * one that sends a lot unasked should not pause. `high` 0, as at first: never. The Python
+ * classes have 1 MiB and 256 KiB. -1: EINVAL when `low` > `high` or it is freed, or ENOMEM.
+ * Not in libevent. */
+int bufferevent_set_output_pause(struct bufferevent *bev, size_t high, size_t low);
+
+/* What was set: 0 and 0 for never. Each pointer may be NULL. */
+void bufferevent_get_output_pause(const struct bufferevent *bev, size_t *high, size_t *low);
 
 struct bufferevent_stats {
     uint64_t bytes_read, bytes_written;

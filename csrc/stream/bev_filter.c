@@ -150,7 +150,7 @@ static bool filter_input(struct bev_filter *f, enum bufferevent_flush_mode mode)
         if (bev->is_detached)
             break;
         pe_bev_did_read(bev, p.made);
-    } while (goes_on && pe_evbuffer_len(p.src) != 0 &&
+    } while (goes_on && pe_evbuffer_len(p.src) != 0 && !bev->is_detached &&
              (mode != BEV_NORMAL || (pe_bev_reads(bev) && !pe_bev_is_full(bev))));
     f->in_input = false;
     if (made != 0)
@@ -288,7 +288,7 @@ static bool filter_output(struct bev_filter *f, enum bufferevent_flush_mode mode
         if (bev->is_detached || f->under->is_detached)
             break;
         pe_bev_did_write(bev, p.used);
-    } while (goes_on && pe_evbuffer_len(p.src) != 0 &&
+    } while (goes_on && pe_evbuffer_len(p.src) != 0 && !bev->is_detached &&
              (mode != BEV_NORMAL || (pe_bev_writes(bev) && output_max(f) != 0)));
     f->in_output = false;
     f->starved_at = p.result == BEV_NEED_MORE ? pe_evbuffer_len(p.src) : 0;
@@ -332,6 +332,8 @@ static int filter_enable(struct bufferevent *bev, short what) {
 
     if (what & EV_READ) {
         pe_bev_unblock(f->under, EV_READ, PE_BLOCK_FILTER);
+        if (bev->is_detached || bev->base == NULL)
+            return 0; /* in a callback of a pair's buffers, which that has moved bytes between */
         if (pe_evbuffer_len(&f->under->input) != 0 || f->last_events != 0)
             pe_task_activate(bev->base, &f->work, 0);
     }
@@ -449,18 +451,24 @@ static const struct pe_bev_ops filter_ops = {
     .ctl = filter_ctl,
 };
 
-/* Take over the callbacks and the directions of `under`. 0 or a negative errno. */
+/* Take over the callbacks and the directions of `under`. Enabling may call out, and `under` be
+ * freed or closed in that. 0 or a negative errno. */
 static int take_over(struct bev_filter *f, struct bufferevent *under) {
-    int err;
+    bool was_leaving = under->is_leaving;
+    int err = 0;
 
+    pe_bev_hold(under);
     pe_bev_block(under, EV_READ, PE_BLOCK_FILTER);
-    if (bufferevent_enable(under, EV_READ | EV_WRITE) < 0) {
+    if (bufferevent_enable(under, EV_READ | EV_WRITE) < 0)
         err = -errno;
+    else if (under->is_detached || under->base == NULL || under->is_leaving != was_leaving)
+        err = -EINVAL;
+    if (err < 0) {
         pe_bev_unblock(under, EV_READ, PE_BLOCK_FILTER);
+        pe_bev_drop(under);
         return err;
     }
-    f->under = under;
-    pe_bev_hold(under);
+    f->under = under; /* with the reference */
     bufferevent_setcb(under, under_readable, under_written, under_happened, f);
     return 0;
 }

@@ -71,10 +71,10 @@ static void detach(struct bufferevent *bev) {
 }
 
 void pe_bev_drop(struct bufferevent *bev) {
+    if (bev->refs == 1 && !bev->is_detached)
+        detach(bev); /* with the last reference: that of a filter may call out */
     if (--bev->refs != 0)
         return;
-    if (!bev->is_detached)
-        detach(bev);
     bev->refs = 1; /* a cleanup below that holds and drops it frees nothing */
     if (bev->ops->destroy != NULL)
         bev->ops->destroy(bev);

@@ -28,6 +28,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/errors.h"
 #include "base/list.h"
 #include "stream/bufferevent.h"
@@ -235,9 +236,10 @@ static void fail_writing(struct bev_filter *f, int err) {
     pe_bev_fail_writing(&f->bev, err, BEV_TRIG_DEFER_CALLBACKS);
 }
 
-/* The write callback may be due, in the flush list's next round. */
+/* In the flush list's next round, when what is below has written, see whether the write
+ * callback is due, or the output stuck. */
 static void tell_soon(struct bev_filter *f) {
-    if (f->is_written && f->bev.base != NULL && !f->bev.is_detached)
+    if (f->bev.base != NULL && !f->bev.is_detached)
         pe_flush_add(f->bev.base, &f->tell);
 }
 
@@ -248,10 +250,39 @@ static bool lags(const struct bufferevent *under) {
             pe_container(under, const struct bev_filter, bev)->is_written);
 }
 
+bool pe_filter_is_stuck(const struct bufferevent *bev) {
+    while (bev->ops == &filter_ops) {
+        const struct bufferevent *under = pe_container(bev, const struct bev_filter, bev)->under;
+
+        if (under == NULL)
+            break; /* it is being made */
+        if (under->is_stuffed || (under->is_connecting && pe_evbuffer_len(&under->output) != 0))
+            return true;
+        bev = under;
+    }
+    return false;
+}
+
+void pe_filter_moved_below(struct bufferevent *under) {
+    while (pe_bufferevent_is_filtered(under)) {
+        struct bev_filter *f = under->arg;
+
+        if (f->bev.rare != NULL && f->bev.rare->write.limit_ns != 0)
+            f->bev.rare->write.last_ns = pe_clock_now();
+        under = &f->bev;
+    }
+}
+
+static void update_timers(struct bev_filter *f) {
+    if (pe_bev_update_timers(&f->bev) < 0)
+        pe_bev_fail(&f->bev, -ENOMEM);
+}
+
 static void run_tell(struct event_base *base, struct pe_flush *item) {
     struct bev_filter *f = pe_container(item, struct bev_filter, tell);
 
     (void)base;
+    update_timers(f);
     if (!f->is_written || lags(f->under))
         return; /* under_written() comes back to it */
     f->is_written = false;
@@ -298,11 +329,11 @@ static bool filter_output(struct bev_filter *f, enum bufferevent_flush_mode mode
         fail_writing(f, p.err);
     if (moved != 0 && pe_evbuffer_len(&bev->output) <= bev->write_low)
         f->is_written = true;
-    tell_soon(f);
+    if (moved != 0 || f->is_written)
+        tell_soon(f);
 settle:
     bev->is_stuffed = pe_evbuffer_len(&bev->output) != 0 && room_below(f) == 0;
-    if (pe_bev_update_timers(bev) < 0)
-        pe_bev_fail(bev, -ENOMEM);
+    update_timers(f);
     return moved != 0;
 }
 
@@ -321,7 +352,8 @@ static void under_written(struct bufferevent *under, void *arg) {
     hold(f);
     f->bev.is_stuffed = false;
     (void)filter_output(f, BEV_NORMAL);
-    tell_soon(f);
+    if (f->is_written)
+        tell_soon(f);
     drop(f);
 }
 

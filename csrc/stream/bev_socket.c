@@ -172,8 +172,13 @@ static void transmit(struct bev_socket *s) {
 static void socket_send(struct bufferevent *bev) {
     struct bev_socket *s = socket_of(bev);
 
-    if (s->io.task.fd >= 0)
+    if (s->io.task.fd >= 0) {
         transmit(s);
+        return;
+    }
+    bev->is_stuffed = true; /* until there is a descriptor */
+    if (pe_bev_update_timers(bev) < 0)
+        pe_bev_fail(bev, -ENOMEM);
 }
 
 /* It is on its way already. */

@@ -197,8 +197,8 @@ short bufferevent_get_enabled(struct bufferevent *bev);
 
 /* The event callback gets BEV_EVENT_TIMEOUT, with READING or WRITING, when nothing
  * was read for `timeout_read` while reading is enabled, or nothing written for
- * `timeout_write` while output waits; and that direction is disabled. NULL or
- * zero: no limit. */
+ * `timeout_write` while output waits, of a filter also what waits below; and that direction
+ * is disabled. NULL or zero: no limit. */
 int bufferevent_set_timeouts(struct bufferevent *bev, const struct timeval *timeout_read,
                              const struct timeval *timeout_write);
 

@@ -247,6 +247,22 @@ TEST(write_timeout_runs_only_while_output_is_stuck) {
     close_ctx(&c);
 }
 
+TEST(write_timeout_runs_without_a_descriptor_too) {
+    struct ctx c;
+    struct bufferevent *bev;
+
+    open_ctx(&c, 0);
+    bev = bufferevent_socket_new(c.base, -1, 0);
+    bufferevent_setcb(bev, told_read, told_write, told_event, &c.told);
+    put_timeout(bev, 0, 20);
+    bufferevent_write(bev, "x", 1);
+    run_until(c.base, &c.told.events, 1);
+    CHECK_EQ(c.told.what, BEV_EVENT_WRITING | BEV_EVENT_TIMEOUT);
+    CHECK_EQ(c.told.enabled, 0);
+    bufferevent_free(bev);
+    close_ctx(&c);
+}
+
 TEST(deferred_callbacks_run_from_the_loop_in_order) {
     struct ctx c;
 

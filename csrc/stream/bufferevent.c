@@ -268,8 +268,8 @@ static void run_flush(struct event_base *base, struct pe_flush *item) {
         bev->write_due = false;
         if (pe_bev_can_send(bev))
             bev->ops->send(bev);
-        else if (is_due && pe_evbuffer_len(&bev->output) <= bev->write_low)
-            pe_bev_run_write(bev, 0);
+        else if (is_due && !bev->is_stuffed && bufferevent_getfd(bev) >= 0)
+            pe_bev_run_write(bev, 0); /* there is no output; what is stuck would tell itself */
         if (pe_bev_can_finish(bev))
             pe_bev_finish(bev);
     }
@@ -349,8 +349,9 @@ int bufferevent_enable(struct bufferevent *bev, short event) {
     if (bev->is_detached || bev->base == NULL)
         return pe_fail(-EINVAL);
     bev->enabled |= added;
-    /* One call of the write callback, also when it was enabled before. */
-    if ((event & EV_WRITE) && !bev->is_connecting)
+    /* One call of the write callback, also when it was enabled before. Where writing costs no
+     * system call there is nothing to wait for, and nobody asks to be told. */
+    if ((event & EV_WRITE) && !bev->is_connecting && !bev->ops->is_instant)
         bev->write_due = true;
     pe_bev_hold(bev); /* a pair moves bytes, which may call out */
     err = switch_on(bev, event);

@@ -187,8 +187,9 @@ int bufferevent_read_buffer(struct bufferevent *bev, struct evbuffer *buf);
 /* --- control -------------------------------------------------------------- */
 
 /* Switch directions on and off: EV_READ, EV_WRITE or both. Enabling EV_WRITE with
- * nothing to write calls the write callback once, from the loop. Disabling
- * EV_WRITE does not cancel a connect. */
+ * nothing to write calls the write callback of a socket once, from the loop; not while
+ * output is stuck, without a descriptor, or of a pair or filter. Disabling EV_WRITE
+ * does not cancel a connect. */
 int bufferevent_enable(struct bufferevent *bev, short event);
 int bufferevent_disable(struct bufferevent *bev, short event);
 

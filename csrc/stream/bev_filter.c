@@ -34,6 +34,9 @@
 #include "stream/bufferevent.h"
 #include "stream/rare.h"
 
+/* Each passes bytes on to the next one on the stack. */
+#define MOST_FILTERS 64
+
 struct bev_filter {
     struct bufferevent bev;
     struct bufferevent *under;
@@ -505,6 +508,15 @@ static int take_over(struct bev_filter *f, struct bufferevent *under) {
     return 0;
 }
 
+/* How many filters there are from `bev` down. */
+static int depth_of(struct bufferevent *bev) {
+    int n = 0;
+
+    for (; bev->ops == &filter_ops; bev = filter_of(bev)->under)
+        n++;
+    return n;
+}
+
 bool pe_bufferevent_is_filtered(const struct bufferevent *bev) {
     return bev->eventcb == under_happened;
 }
@@ -519,6 +531,10 @@ struct bufferevent *bufferevent_filter_new(struct bufferevent *underlying,
 
     if (underlying == NULL || underlying->is_detached || underlying->base == NULL) {
         errno = EINVAL;
+        return NULL;
+    }
+    if (depth_of(underlying) >= MOST_FILTERS) {
+        errno = ELOOP;
         return NULL;
     }
     bev = pe_bev_new(&filter_ops, underlying->base, options);

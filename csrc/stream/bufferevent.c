@@ -15,6 +15,9 @@
 #include "stream/rare.h"
 #include "stream/ratelimit.h"
 
+/* A callback that has itself called, by a trigger, goes on from the loop beyond so many. */
+#define MOST_NESTED 64
+
 static void run_task(struct event_base *base, struct pe_task *task);
 static void run_flush(struct event_base *base, struct pe_flush *item);
 static void output_changed(struct evbuffer *buf, size_t added, size_t removed);
@@ -139,7 +142,7 @@ static bool is_deferred(struct bufferevent *bev, int options) {
     if (bev->base == NULL)
         return false;
     if (((bev->options | options) & BEV_OPT_DEFER_CALLBACKS) == 0 &&
-        !pe_base_is_breaking(bev->base))
+        !pe_base_is_breaking(bev->base) && bev->calling < MOST_NESTED)
         return false;
     pe_task_activate(bev->base, &bev->task, 0);
     return true;

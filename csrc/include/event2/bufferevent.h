@@ -269,7 +269,8 @@ enum bufferevent_trigger_options {
 };
 
 /* Run the read callback (EV_READ), the write callback (EV_WRITE) or both if the
- * low marks allow it. `options` are BEV_TRIG_ bits. */
+ * low marks allow it. `options` are BEV_TRIG_ bits. What triggers itself runs from the
+ * loop after 64 calls one inside the other. */
 void bufferevent_trigger(struct bufferevent *bev, short iotype, int options);
 
 /* Run the event callback with the BEV_EVENT_ bits `what`. */
@@ -337,8 +338,8 @@ typedef enum bufferevent_filter_result (*bufferevent_filter_cb)(
  * `underlying` lives on, without callbacks.
  *
  * `free_context` (or NULL) is called with `ctx` when no function can be called any
- * more. NULL with errno EINVAL or ENOMEM: then `ctx` and `underlying` stay the
- * caller's, as they were. */
+ * more. NULL with errno EINVAL, ENOMEM, or ELOOP for more than 64 filters one over the
+ * other: then `ctx` and `underlying` stay the caller's, as they were. */
 struct bufferevent *bufferevent_filter_new(struct bufferevent *underlying,
                                            bufferevent_filter_cb input_filter,
                                            bufferevent_filter_cb output_filter, int options,

@@ -417,6 +417,8 @@ static void socket_detach(struct bufferevent *bev) {
 static int replace(struct bev_socket *s, int fd) {
     int old = s->io.task.fd;
 
+    if (fd >= 0 && fd == old)
+        return 0;
     release(s);
     s->io.task.fd = -1;
     if (old >= 0)

@@ -136,8 +136,9 @@ void bufferevent_getcb(struct bufferevent *bev, bufferevent_data_cb *readcb_ptr,
                        void **cbarg_ptr);
 
 /* Another descriptor (-1: none). setfd leaves the old one open; replacefd closes
- * it. What is in the output goes to the new one. -1 when that cannot be watched:
- * then there is none, and `fd` is the caller's. */
+ * it, unless it is the same number, which changes nothing. What is in the output goes to
+ * the new one. -1 when that cannot be watched: then there is none, and `fd` is the
+ * caller's. */
 int bufferevent_setfd(struct bufferevent *bev, evutil_socket_t fd);
 int bufferevent_replacefd(struct bufferevent *bev, evutil_socket_t fd);
 
@@ -260,7 +261,7 @@ enum bufferevent_flush_mode {
 };
 
 /* For pairs and filters (see there); a socket's output is on its way anyhow. 1: a
- * filter has passed something on, 0: there was nothing to do. */
+ * filter has passed something on, 0: there was nothing to do. -1, EINVAL: no such mode. */
 int bufferevent_flush(struct bufferevent *bev, short iotype, enum bufferevent_flush_mode mode);
 
 enum bufferevent_trigger_options {

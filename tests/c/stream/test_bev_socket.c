@@ -236,3 +236,39 @@ TEST(free_while_connecting) {
         close(clients[i]);
     close(listener);
 }
+
+TEST(replacing_a_descriptor_by_itself_keeps_it) {
+    struct ctx c;
+
+    open_ctx(&c, 0);
+    bufferevent_enable(c.bev, EV_READ);
+    bufferevent_replacefd(c.bev, c.fds[0]);
+    CHECK_EQ(bufferevent_getfd(c.bev), c.fds[0]);
+    send_text(c.fds[1], "x");
+    run_until(c.base, &c.told.reads, 1);
+    close_ctx(&c);
+}
+
+/* --- modes -------------------------------------------------------------------------- */
+
+TEST(flush_in_a_mode_that_is_none_is_an_error) {
+    struct ctx c;
+    struct bufferevent *pair[2], *filter;
+
+    open_ctx(&c, 0);
+    CHECK_EQ(bufferevent_pair_new(c.base, 0, pair), 0);
+    filter = bufferevent_filter_new(pair[0], NULL, NULL, 0, NULL, NULL);
+    for (int mode = -1; mode <= 3; mode += 4) {
+        struct bufferevent *bevs[] = {c.bev, pair[1], filter};
+
+        for (int i = 0; i < 3; i++) {
+            errno = 0;
+            CHECK_EQ(bufferevent_flush(bevs[i], EV_WRITE, (enum bufferevent_flush_mode)mode), -1);
+            CHECK_EQ(errno, EINVAL);
+        }
+    }
+    bufferevent_free(filter);
+    bufferevent_free(pair[0]);
+    bufferevent_free(pair[1]);
+    close_ctx(&c);
+}

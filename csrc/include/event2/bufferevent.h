@@ -59,7 +59,10 @@ typedef void (*bufferevent_event_cb)(struct bufferevent *bev, short what, void *
 /* --- making and freeing --------------------------------------------------- */
 
 /* A bufferevent on the non-blocking stream descriptor `fd`: a socket, a pipe, a
- * terminal; -1 when there is none yet. `options` are BEV_OPT_ bits. Writing is
+ * terminal; -1 when there is none yet. That it does not block is for the caller to see to, as
+ * with libevent: its flags are left alone. Bytes go to and come from a socket without
+ * waiting in any case; a pipe that blocks holds the loop up, and so does a file that
+ * sendfile(2) sends. `options` are BEV_OPT_ bits. Writing is
  * enabled, reading is not. NULL with errno set: ENOMEM, or EINVAL without a
  * base. */
 struct bufferevent *bufferevent_socket_new(struct event_base *base, evutil_socket_t fd,

@@ -103,6 +103,8 @@ int bufferevent_read_buffer(struct bufferevent *bev, struct evbuffer *buf) {
 }
 
 int bufferevent_flush(struct bufferevent *bev, short iotype, enum bufferevent_flush_mode mode) {
+    if ((unsigned)mode > BEV_FINISHED)
+        return pe_fail(-EINVAL);
     return bev->ops->flush(bev, iotype, mode);
 }
 

@@ -124,7 +124,7 @@ static int pair_flush(struct bufferevent *bev, short what, enum bufferevent_flus
     pe_bev_hold(other);
     if (what & EV_READ)
         flush_to(other, bev);
-    if (what & EV_WRITE)
+    if ((what & EV_WRITE) && !bev->is_detached && !other->is_detached)
         flush_to(bev, other);
     if (what & EV_READ)
         end |= BEV_EVENT_WRITING;

@@ -172,8 +172,13 @@ static void transmit(struct bev_socket *s) {
 static void socket_send(struct bufferevent *bev) {
     struct bev_socket *s = socket_of(bev);
 
-    if (s->io.task.fd >= 0)
+    if (s->io.task.fd >= 0) {
         transmit(s);
+        return;
+    }
+    bev->is_stuffed = true; /* until there is a descriptor */
+    if (pe_bev_update_timers(bev) < 0)
+        pe_bev_fail(bev, -ENOMEM);
 }
 
 /* It is on its way already. */
@@ -412,6 +417,8 @@ static void socket_detach(struct bufferevent *bev) {
 static int replace(struct bev_socket *s, int fd) {
     int old = s->io.task.fd;
 
+    if (fd >= 0 && fd == old)
+        return 0;
     release(s);
     s->io.task.fd = -1;
     if (old >= 0)

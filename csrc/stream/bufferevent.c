@@ -15,6 +15,9 @@
 #include "stream/rare.h"
 #include "stream/ratelimit.h"
 
+/* A callback that has itself called, by a trigger, goes on from the loop beyond so many. */
+#define MOST_NESTED 64
+
 static void run_task(struct event_base *base, struct pe_task *task);
 static void run_flush(struct event_base *base, struct pe_flush *item);
 static void output_changed(struct evbuffer *buf, size_t added, size_t removed);
@@ -71,10 +74,10 @@ static void detach(struct bufferevent *bev) {
 }
 
 void pe_bev_drop(struct bufferevent *bev) {
+    if (bev->refs == 1 && !bev->is_detached)
+        detach(bev); /* with the last reference: that of a filter may call out */
     if (--bev->refs != 0)
         return;
-    if (!bev->is_detached)
-        detach(bev);
     bev->refs = 1; /* a cleanup below that holds and drops it frees nothing */
     if (bev->ops->destroy != NULL)
         bev->ops->destroy(bev);
@@ -139,7 +142,7 @@ static bool is_deferred(struct bufferevent *bev, int options) {
     if (bev->base == NULL)
         return false;
     if (((bev->options | options) & BEV_OPT_DEFER_CALLBACKS) == 0 &&
-        !pe_base_is_breaking(bev->base))
+        !pe_base_is_breaking(bev->base) && bev->calling < MOST_NESTED)
         return false;
     pe_task_activate(bev->base, &bev->task, 0);
     return true;
@@ -268,8 +271,8 @@ static void run_flush(struct event_base *base, struct pe_flush *item) {
         bev->write_due = false;
         if (pe_bev_can_send(bev))
             bev->ops->send(bev);
-        else if (is_due && pe_evbuffer_len(&bev->output) <= bev->write_low)
-            pe_bev_run_write(bev, 0);
+        else if (is_due && !bev->is_stuffed && bufferevent_getfd(bev) >= 0)
+            pe_bev_run_write(bev, 0); /* there is no output; what is stuck would tell itself */
         if (pe_bev_can_finish(bev))
             pe_bev_finish(bev);
     }
@@ -349,8 +352,9 @@ int bufferevent_enable(struct bufferevent *bev, short event) {
     if (bev->is_detached || bev->base == NULL)
         return pe_fail(-EINVAL);
     bev->enabled |= added;
-    /* One call of the write callback, also when it was enabled before. */
-    if ((event & EV_WRITE) && !bev->is_connecting)
+    /* One call of the write callback, also when it was enabled before. Where writing costs no
+     * system call there is nothing to wait for, and nobody asks to be told. */
+    if ((event & EV_WRITE) && !bev->is_connecting && !bev->ops->is_instant)
         bev->write_due = true;
     pe_bev_hold(bev); /* a pair moves bytes, which may call out */
     err = switch_on(bev, event);

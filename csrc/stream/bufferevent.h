@@ -94,7 +94,8 @@ struct pe_bev_ops {
 
     int (*flush)(struct bufferevent *bev, short what, enum bufferevent_flush_mode mode);
 
-    /* It is being freed: stop, let go of what is below. Calls nothing out. */
+    /* It is being freed: stop, let go of what is below. What that goes on with may call
+     * out, so this comes last. */
     void (*detach)(struct bufferevent *bev);
 
     /* The memory goes next; NULL: there is nothing to do. May call out. */

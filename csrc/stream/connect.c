@@ -279,7 +279,8 @@ static void take_answer(struct pe_lookup *lookup, int err, const struct evutil_a
     if (err == 0 && hunt->count == 0)
         err = EVUTIL_EAI_NODATA;
     hunt->dns_error = err;
-    pe_task_activate(hunt->bev->base, &hunt->task, 0);
+    if (hunt->bev->base != NULL) /* else nobody is left to be told */
+        pe_task_activate(hunt->bev->base, &hunt->task, 0);
 }
 
 /* Design note 4. */

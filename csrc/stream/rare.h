@@ -54,6 +54,11 @@ struct pe_bev_rare *pe_bev_rare(struct bufferevent *bev);
  * when that has changed. 0 or -ENOMEM. */
 int pe_bev_update_timers(struct bufferevent *bev);
 
+/* bev_filter.c: whether what has been filtered cannot go on somewhere below; false for what is
+ * no filter. And: something below has been written, which is progress for those above. */
+bool pe_filter_is_stuck(const struct bufferevent *bev);
+void pe_filter_moved_below(struct bufferevent *under);
+
 /* Which of the directions in bev->expired, which is cleared, have made no progress
  * for too long and wait still. The timers of the others are set again. */
 short pe_bev_take_expired(struct bufferevent *bev);

@@ -59,7 +59,10 @@ typedef void (*bufferevent_event_cb)(struct bufferevent *bev, short what, void *
 /* --- making and freeing --------------------------------------------------- */
 
 /* A bufferevent on the non-blocking stream descriptor `fd`: a socket, a pipe, a
- * terminal; -1 when there is none yet. `options` are BEV_OPT_ bits. Writing is
+ * terminal; -1 when there is none yet. That it does not block is for the caller to see to, as
+ * with libevent: its flags are left alone. Bytes go to and come from a socket without
+ * waiting in any case; a pipe that blocks holds the loop up, and so does a file that
+ * sendfile(2) sends. `options` are BEV_OPT_ bits. Writing is
  * enabled, reading is not. NULL with errno set: ENOMEM, or EINVAL without a
  * base. */
 struct bufferevent *bufferevent_socket_new(struct event_base *base, evutil_socket_t fd,
@@ -136,8 +139,9 @@ void bufferevent_getcb(struct bufferevent *bev, bufferevent_data_cb *readcb_ptr,
                        void **cbarg_ptr);
 
 /* Another descriptor (-1: none). setfd leaves the old one open; replacefd closes
- * it. What is in the output goes to the new one. -1 when that cannot be watched:
- * then there is none, and `fd` is the caller's. */
+ * it, unless it is the same number, which changes nothing. What is in the output goes to
+ * the new one. -1 when that cannot be watched: then there is none, and `fd` is the
+ * caller's. */
 int bufferevent_setfd(struct bufferevent *bev, evutil_socket_t fd);
 int bufferevent_replacefd(struct bufferevent *bev, evutil_socket_t fd);
 
@@ -187,8 +191,9 @@ int bufferevent_read_buffer(struct bufferevent *bev, struct evbuffer *buf);
 /* --- control -------------------------------------------------------------- */
 
 /* Switch directions on and off: EV_READ, EV_WRITE or both. Enabling EV_WRITE with
- * nothing to write calls the write callback once, from the loop. Disabling
- * EV_WRITE does not cancel a connect. */
+ * nothing to write calls the write callback of a socket once, from the loop; not while
+ * output is stuck, without a descriptor, or of a pair or filter. Disabling EV_WRITE
+ * does not cancel a connect. */
 int bufferevent_enable(struct bufferevent *bev, short event);
 int bufferevent_disable(struct bufferevent *bev, short event);
 
@@ -197,8 +202,8 @@ short bufferevent_get_enabled(struct bufferevent *bev);
 
 /* The event callback gets BEV_EVENT_TIMEOUT, with READING or WRITING, when nothing
  * was read for `timeout_read` while reading is enabled, or nothing written for
- * `timeout_write` while output waits; and that direction is disabled. NULL or
- * zero: no limit. */
+ * `timeout_write` while output waits, of a filter also what waits below; and that direction
+ * is disabled. NULL or zero: no limit. */
 int bufferevent_set_timeouts(struct bufferevent *bev, const struct timeval *timeout_read,
                              const struct timeval *timeout_write);
 
@@ -259,7 +264,7 @@ enum bufferevent_flush_mode {
 };
 
 /* For pairs and filters (see there); a socket's output is on its way anyhow. 1: a
- * filter has passed something on, 0: there was nothing to do. */
+ * filter has passed something on, 0: there was nothing to do. -1, EINVAL: no such mode. */
 int bufferevent_flush(struct bufferevent *bev, short iotype, enum bufferevent_flush_mode mode);
 
 enum bufferevent_trigger_options {
@@ -268,7 +273,8 @@ enum bufferevent_trigger_options {
 };
 
 /* Run the read callback (EV_READ), the write callback (EV_WRITE) or both if the
- * low marks allow it. `options` are BEV_TRIG_ bits. */
+ * low marks allow it. `options` are BEV_TRIG_ bits. What triggers itself runs from the
+ * loop after 64 calls one inside the other. */
 void bufferevent_trigger(struct bufferevent *bev, short iotype, int options);
 
 /* Run the event callback with the BEV_EVENT_ bits `what`. */
@@ -336,8 +342,8 @@ typedef enum bufferevent_filter_result (*bufferevent_filter_cb)(
  * `underlying` lives on, without callbacks.
  *
  * `free_context` (or NULL) is called with `ctx` when no function can be called any
- * more. NULL with errno EINVAL or ENOMEM: then `ctx` and `underlying` stay the
- * caller's, as they were. */
+ * more. NULL with errno EINVAL, ENOMEM, or ELOOP for more than 64 filters one over the
+ * other: then `ctx` and `underlying` stay the caller's, as they were. */
 struct bufferevent *bufferevent_filter_new(struct bufferevent *underlying,
                                            bufferevent_filter_cb input_filter,
                                            bufferevent_filter_cb output_filter, int options,

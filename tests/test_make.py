@@ -1,6 +1,7 @@
 """What the Makefile and the benchmarks say when they cannot do what they are told."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -123,3 +124,29 @@ run.main()
     assert done.returncode == 0, done.stderr
     assert committed.read_bytes() == before
     assert f"{ROOT / 'build/bench/lines.json'} written" in done.stdout
+
+
+@pytest.mark.skipif(not (ROOT / ".ci/run").exists(), reason="the CI script is not here")
+def test_ci_takes_a_python_of_pyenv_where_the_name_on_the_path_is_a_stub(tmp_path):
+    """A stub for a version that is not chosen exists, and does not run."""
+    stubs = tmp_path / "stubs"
+    stubs.mkdir()
+    (stubs / "python3.12").write_text("#!/bin/sh\nexit 127\n")
+    (stubs / "python3.11").write_text("#!/bin/sh\nexit 0\n")
+    for version in ("3.1.9", "3.12.7", "3.10"):
+        bin_ = tmp_path / "versions" / version / "bin"
+        bin_.mkdir(parents=True)
+        short = "python" + ".".join(version.split(".")[:2])
+        (bin_ / short).write_text("#!/bin/sh\nexit 0\n")
+    for path in tmp_path.rglob("python3*"):
+        path.chmod(0o755)
+    (function,) = re.findall(r"^python_of.*?^}\n", (ROOT / ".ci/run").read_text(), re.M | re.S)
+    code = f"set -eu\n{function}"
+    code += 'for v in 3.9 3.10 3.11 3.12 3.13; do echo "$v $(python_of $v)"; done'
+    path = f"{stubs}:/usr/bin:/bin"
+    done = run("bash", "-c", code, PATH=path, PYENV_ROOT=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
+    assert found["3.10"] == str(tmp_path / "versions/3.10/bin/python3.10")
+    assert found["3.11"] == "python3.11"
+    assert found["3.12"] == str(tmp_path / "versions/3.12.7/bin/python3.12")

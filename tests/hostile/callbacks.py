@@ -1,0 +1,86 @@
+"""From each callback that a call can reach the objects of the call are closed or replaced.
+
+So are they from the finalizer of each callback, argument and lent piece of memory that the call drops.
+"""
+
+from arguments import BACKENDS, finish
+from deeds import DEEDS, Trap
+from world import CLASSES, SUBJECTS, World, constructor_of, methods_of
+
+MOST_HITS = 5
+
+
+def everything():
+    for cls, name in CLASSES.items():
+        if cls.__name__ != "BufferCallback":
+            yield constructor_of(cls), name
+    for name, cls in SUBJECTS.items():
+        for method in methods_of(cls):
+            yield method, name
+
+
+def cases(group):
+    part, parts = map(int, group.split("/"))
+    for number, (method, subject) in enumerate(everything()):
+        if number % parts != part:
+            continue
+        one = Callbacks(method, subject, BACKENDS[number % len(BACKENDS)])
+        yield f"{subject}: {method} with callbacks that do nothing", one.probe
+        for deed in DEEDS:
+            for nth in range(1, MOST_HITS + 1):
+                label = f"{subject}: {method}: callback {nth} does {deed.__name__}"
+                yield label, lambda d=deed, n=nth, one=one: one.run(d, n)
+
+
+class Callbacks:
+    def __init__(self, method, subject, backend):
+        self.method, self.subject, self.backend = method, subject, backend
+        self.hits = None
+
+    def probe(self):
+        self.hits = 0
+        return self.call(None, 0)
+
+    def run(self, deed, nth):
+        if self.hits is None:
+            self.probe()
+        if nth <= self.hits:
+            return self.call(deed, nth)
+        return ()
+
+    def call(self, deed, nth):
+        w = World(backend=self.backend)
+        method, subject = self.method, self.subject
+        cls = SUBJECTS[subject]
+        w.subject = cls.__new__(cls) if method.name == "__init__" else w[subject]
+        w.made["subject"] = w.subject
+        values = method.values(w)
+        trap = w.hook = Trap(deed and (lambda: deed(w)), nth)
+        self.act(w, values)
+        if deed is None:
+            self.hits = min(trap.hits, MOST_HITS)
+        trap.deed = values = None
+        return finish(w)
+
+    def act(self, w, values):
+        """The call, the same call again with other callbacks, and two turns of the loop."""
+        method, subject = self.method, w.subject
+        for _ in range(2):
+            try:
+                w.made["result"] = method.run(w, subject, values)
+            except SystemError as exc:
+                w.errors.append(repr(exc))
+            except Exception:
+                pass
+            try:
+                values = method.values(w)
+            except Exception:
+                break
+        values = subject = None
+        for _ in range(2):
+            try:
+                w.turn()
+            except SystemError as exc:
+                w.errors.append(repr(exc))
+            except Exception:
+                pass

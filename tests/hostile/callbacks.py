@@ -3,20 +3,30 @@
 So are they from the finalizer of each callback, argument and lent piece of memory that the call drops.
 """
 
+import gc
+
 from arguments import BACKENDS, finish
 from deeds import DEEDS, Trap
-from world import CLASSES, SUBJECTS, World, constructor_of, methods_of
+from world import BARE, CLASSES, SUBJECTS, Method, World, constructor_of, methods_of
 
 MOST_HITS = 5
+MOST_HITS_OF_ALL = 30  # where one call reaches the callbacks of all objects
 
 
 def everything():
     for cls, name in CLASSES.items():
         if cls.__name__ != "BufferCallback":
             yield constructor_of(cls), name
-    for name, cls in SUBJECTS.items():
-        for method in methods_of(cls):
-            yield method, name
+    for name, cls in [*SUBJECTS.items(), *BARE.items()]:
+        if name not in BARE:
+            for method in methods_of(cls):
+                yield method, name
+        for name_of in ("dropped", "dropped and collected"):
+            yield Method(None, name_of, None, []), name
+    for method in methods_of(SUBJECTS["base"]):
+        if method.name in ("dispatch", "loop", "close", "reinit", "foreach_event", "dump_events"):
+            yield method, "all"
+    yield Method(None, "dropped and collected", None, []), "all"
 
 
 def cases(group):
@@ -27,7 +37,7 @@ def cases(group):
         one = Callbacks(method, subject, BACKENDS[number % len(BACKENDS)])
         yield f"{subject}: {method} with callbacks that do nothing", one.probe
         for deed in DEEDS:
-            for nth in range(1, MOST_HITS + 1):
+            for nth in range(1, one.most + 1):
                 label = f"{subject}: {method}: callback {nth} does {deed.__name__}"
                 yield label, lambda d=deed, n=nth, one=one: one.run(d, n)
 
@@ -36,6 +46,7 @@ class Callbacks:
     def __init__(self, method, subject, backend):
         self.method, self.subject, self.backend = method, subject, backend
         self.hits = None
+        self.most = MOST_HITS_OF_ALL if subject == "all" else MOST_HITS
 
     def probe(self):
         self.hits = 0
@@ -51,21 +62,26 @@ class Callbacks:
     def call(self, deed, nth):
         w = World(backend=self.backend)
         method, subject = self.method, self.subject
-        cls = SUBJECTS[subject]
-        w.subject = cls.__new__(cls) if method.name == "__init__" else w[subject]
+        if method.name == "__init__":
+            w.subject = method.owner.__new__(method.owner)
+        else:
+            w.subject = w[subject]
         w.made["subject"] = w.subject
         values = method.values(w)
         trap = w.hook = Trap(deed and (lambda: deed(w)), nth)
         self.act(w, values)
         if deed is None:
-            self.hits = min(trap.hits, MOST_HITS)
+            self.hits = min(trap.hits, self.most)
         trap.deed = values = None
         return finish(w)
 
     def act(self, w, values):
         """The call, the same call again with other callbacks, and two turns of the loop."""
         method, subject = self.method, w.subject
-        for _ in range(2):
+        if method.call is None:
+            subject = None
+            self.drop(w)
+        for _ in range(2 if method.call is not None else 0):
             try:
                 w.made["result"] = method.run(w, subject, values)
             except SystemError as exc:
@@ -84,3 +100,11 @@ class Callbacks:
                 w.errors.append(repr(exc))
             except Exception:
                 pass
+
+    def drop(self, w):
+        base = w.base
+        w.made.clear()
+        w.made["base"] = base
+        w.subject = None
+        if self.method.name == "dropped and collected":
+            gc.collect()

@@ -279,6 +279,25 @@ def _limited(w):
     return made
 
 
+def _bare(make):
+    """Without callbacks, so that its base does not hold it, and with an argument."""
+
+    def maker(w):
+        made = make(w)
+        if isinstance(made, (BufferEvent, Datagram)) and not isinstance(made, Filter):
+            made.setcb(arg=w.arg)
+        return made
+
+    return maker
+
+
+def _everything(w):
+    for name in MAKERS:
+        if name != "all":
+            w[name]
+    return w.base
+
+
 MAKERS = {
     "config": lambda w: EventConfig(),
     "event": _event,
@@ -300,6 +319,19 @@ MAKERS = {
     "prepare": lambda w: PrepareWatcher(w.base, w.note, w.arg),
     "check": lambda w: CheckWatcher(w.base, w.note, w.arg),
     "segment": lambda w: FileSegment(FILE),
+    "bare bev": _bare(lambda w: BufferEvent(w.base)),
+    "bare end": _bare(lambda w: BufferEvent.pair(w.base)[0]),
+    "bare filter": _bare(lambda w: Filter(BufferEvent.pair(w.base)[0], arg=w.arg)),
+    "bare listener": _bare(lambda w: Listener(w.base, ("127.0.0.1", 0), None, w.arg)),
+    "bare datagram": _bare(lambda w: Datagram(w.base, ("127.0.0.1", 0))),
+    "all": _everything,
+}
+BARE = {
+    "bare bev": BufferEvent,
+    "bare end": BufferEvent,
+    "bare filter": Filter,
+    "bare listener": Listener,
+    "bare datagram": Datagram,
 }
 
 # The objects whose methods are called. The base comes last: it turns all others.
@@ -389,6 +421,7 @@ VALUES = {
     "file": lambda w: FILE,
     "flag": lambda w: 0,
     "flags": lambda w: 0,
+    "forever": lambda w: True,
     "fn": lambda w: w.note,
     "group": lambda w: w["group"],
     "highmark": lambda w: 50,

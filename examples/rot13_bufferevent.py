@@ -6,7 +6,9 @@ Each connection is a BufferEvent: the library reads into its input, calls on_rea
 sends what on_read has put into its output. rot13_events.py does the same by hand.
 
 Only complete lines are answered; what stands after the last newline when a client ends
-is no line, and gets no answer.
+is no line, and gets no answer. A client that has ended its sending side still gets all its
+answers, and is closed then. One that sends more than 1 MiB without a newline is closed;
+while more than 1 MiB of answers wait for one that does not read them, nothing is read from it.
 """
 
 import argparse
@@ -15,7 +17,6 @@ import sys
 
 from pyevent import (
     BEV_EVENT_EOF,
-    BEV_OPT_CLOSE_ON_FREE,
     EV_READ,
     EVBUFFER_EOL_LF,
     BufferEvent,
@@ -27,35 +28,26 @@ from pyevent import (
 UPPER, LOWER = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz"
 ROT13 = bytes.maketrans(UPPER + LOWER, UPPER[13:] + UPPER[:13] + LOWER[13:] + LOWER[:13])
 
-OUTPUT_MAX = 1 << 20  # bytes that may wait for a client that does not read
-PATIENCE = 60  # seconds, for a client that takes none of the answers that wait for it
+IDLE = 300  # seconds, for a client that says nothing
+PATIENCE = 60  # seconds, for one that takes none of the answers that wait for it
 
 
 class Client(BufferEvent):
     """One connection. Nobody keeps a reference: its base holds it until it is closed."""
 
-    has_ended = False  # it sends no more
+    max_input = 1 << 20  # bytes of a line that is not complete yet
+    max_output = 1 << 20  # bytes of answers: above that it is not asked for more lines
 
     def on_read(self) -> None:
         lines = self.input
-        # A line may be of any length; one that is not complete yet stays in the input.
         while (line := lines.readln(EVBUFFER_EOL_LF)) is not None:
             self.write(line.translate(ROT13) + b"\n")
-        if len(self.output) > OUTPUT_MAX:
-            self.disable(EV_READ)  # whoever does not take its answers may not ask for more
-
-    def on_write(self) -> None:  # all output is on its way
-        if self.has_ended:
-            self.close()
-        else:
-            self.enable(EV_READ)
 
     def on_event(self, what: int) -> None:
-        # A client that has only ended its sending side still gets all its answers. Closing
-        # discards output, so that waits for on_write. After an error, or when our patience
-        # is at its end (BEV_EVENT_TIMEOUT), there is nobody to wait for.
-        if what & BEV_EVENT_EOF and len(self.output) > 0:
-            self.has_ended = True
+        # A client that has only ended its sending side still gets all its answers. After an
+        # error, a full input, or when our patience is at its end, there is nobody to wait for.
+        if what & BEV_EVENT_EOF:
+            self.close_after_flush(PATIENCE)
         else:
             self.close()
 
@@ -64,8 +56,8 @@ class Server(Listener):
     """Accepts connections."""
 
     def on_accept(self, fd: int, address: object) -> None:
-        client = Client(self.base, fd, BEV_OPT_CLOSE_ON_FREE)
-        client.set_timeouts(write=PATIENCE)
+        client = Client(self.base, fd)
+        client.set_timeouts(IDLE, PATIENCE)
         client.enable(EV_READ)  # writing is enabled from the start
 
 

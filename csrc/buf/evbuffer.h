@@ -90,14 +90,14 @@ static inline size_t pe_evbuffer_len(const struct evbuffer *buf) {
 
 /* --- For the owner: these ignore freezing and pins --- */
 
-/* Read once from `fd`, at most `max` (> 0) bytes: recv(2) or readv(2), and only
- * read(2) or readv(2) unless `is_socket`. The ring starts at 4 KiB and grows
+/* Read once from `fd`, at most `max` (> 0) bytes: recv(2) or recvmsg(2), which do not wait
+ * even if the socket is for that; read(2) or readv(2) unless `is_socket`. The ring starts at 4 KiB and grows
  * while reads fill it. Returns how many bytes, 0 at the end of the file, or a
  * negative errno (-EAGAIN: nothing there; -ENOMEM). Hook and callbacks run. */
 ssize_t pe_evbuffer_recv(struct evbuffer *buf, int fd, size_t max, bool is_socket);
 
 /* Write once to `fd`, at most `max` bytes, and drain what was written: send(2) or
- * sendmsg(2) without SIGPIPE; write(2) or writev(2) unless `is_socket`;
+ * sendmsg(2), which do not wait, without SIGPIPE; write(2) or writev(2) unless `is_socket`;
  * sendfile(2) where a file is due. Returns how many bytes (0: the buffer is
  * empty), or a negative errno (-EAGAIN; -ENOTSOCK: call again with false). */
 ssize_t pe_evbuffer_send(struct evbuffer *buf, int fd, size_t max, bool is_socket);

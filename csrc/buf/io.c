@@ -42,15 +42,30 @@ static size_t trim(struct iovec *vec, int *n_vec, size_t max) {
     return total;
 }
 
-static ssize_t read_once(int fd, const struct iovec *vec, int n_vec, bool is_socket) {
+/* A message for, or of, all of the spans. */
+static struct msghdr message_of(struct iovec *vec, int n_vec) {
+    struct msghdr msg;
+
+    memset(&msg, 0, sizeof(msg));
+    msg.msg_iov = vec;
+    msg.msg_iovlen = (__typeof__(msg.msg_iovlen))n_vec; /* size_t, or int */
+    return msg;
+}
+
+/* A socket is never waited for: its number may have been closed and given to one that blocks. */
+static ssize_t read_once(int fd, struct iovec *vec, int n_vec, bool is_socket) {
     ssize_t r;
 
-    if (n_vec > 1)
+    if (n_vec == 1) {
+        r = is_socket ? recv(fd, vec[0].iov_base, vec[0].iov_len, MSG_DONTWAIT)
+                      : read(fd, vec[0].iov_base, vec[0].iov_len);
+    } else if (is_socket) {
+        struct msghdr msg = message_of(vec, n_vec);
+
+        r = recvmsg(fd, &msg, MSG_DONTWAIT);
+    } else {
         r = readv(fd, vec, n_vec);
-    else if (is_socket)
-        r = recv(fd, vec[0].iov_base, vec[0].iov_len, 0);
-    else
-        r = read(fd, vec[0].iov_base, vec[0].iov_len);
+    }
     return r < 0 ? -errno : r;
 }
 
@@ -178,20 +193,18 @@ static int spans_to_write(const struct evbuffer *buf, size_t max, struct iovec *
     return count;
 }
 
-static ssize_t write_once(int fd, struct iovec *vec, int n_vec, bool is_socket) {
+/* `flags` are those of send(2); negative: it is no socket. */
+static ssize_t write_once(int fd, struct iovec *vec, int n_vec, int flags) {
     ssize_t r;
 
-    if (!is_socket) {
+    if (flags < 0) {
         r = n_vec == 1 ? write(fd, vec[0].iov_base, vec[0].iov_len) : writev(fd, vec, n_vec);
     } else if (n_vec == 1) {
-        r = send(fd, vec[0].iov_base, vec[0].iov_len, PE_MSG_NOSIGNAL);
+        r = send(fd, vec[0].iov_base, vec[0].iov_len, flags);
     } else {
-        struct msghdr msg;
+        struct msghdr msg = message_of(vec, n_vec);
 
-        memset(&msg, 0, sizeof(msg));
-        msg.msg_iov = vec;
-        msg.msg_iovlen = (__typeof__(msg.msg_iovlen))n_vec; /* size_t, or int */
-        r = sendmsg(fd, &msg, PE_MSG_NOSIGNAL);
+        r = sendmsg(fd, &msg, flags);
     }
     return r < 0 ? -errno : r;
 }
@@ -229,7 +242,7 @@ static int read_piece(struct evbuffer *buf, size_t max, struct pe_dead *dead) {
     return 0;
 }
 
-static ssize_t write_front(struct evbuffer *buf, int fd, size_t max, bool is_socket,
+static ssize_t write_front(struct evbuffer *buf, int fd, size_t max, int flags,
                            struct pe_dead *dead) {
     struct pe_seg *first = buf->first;
     struct iovec vec[IOV_BATCH];
@@ -245,22 +258,26 @@ static ssize_t write_front(struct evbuffer *buf, int fd, size_t max, bool is_soc
         if (err != 0)
             return err;
     }
-    return write_once(fd, vec, spans_to_write(buf, max, vec), is_socket);
+    return write_once(fd, vec, spans_to_write(buf, max, vec), flags);
 }
 
-ssize_t pe_evbuffer_send(struct evbuffer *buf, int fd, size_t max, bool is_socket) {
+static ssize_t send_front(struct evbuffer *buf, int fd, size_t max, int flags) {
     struct pe_dead dead = {NULL, NULL};
     ssize_t r;
 
     if (buf->len == 0 || max == 0)
         return 0;
-    r = write_front(buf, fd, max, is_socket, &dead);
+    r = write_front(buf, fd, max, flags, &dead);
     if (r > 0) {
         pe_buf_consume(buf, (size_t)r, &dead);
         pe_buf_tell(buf, 0, (size_t)r);
     }
     pe_buf_bury(&dead);
     return r;
+}
+
+ssize_t pe_evbuffer_send(struct evbuffer *buf, int fd, size_t max, bool is_socket) {
+    return send_front(buf, fd, max, is_socket ? PE_MSG_NOSIGNAL | MSG_DONTWAIT : -1);
 }
 
 int evbuffer_write_atmost(struct evbuffer *buf, evutil_socket_t fd, ev_ssize_t howmuch) {
@@ -270,9 +287,9 @@ int evbuffer_write_atmost(struct evbuffer *buf, evutil_socket_t fd, ev_ssize_t h
 
     if (err != 0)
         return pe_fail(err);
-    r = pe_evbuffer_send(buf, fd, max, true);
+    r = send_front(buf, fd, max, PE_MSG_NOSIGNAL); /* waits, if the descriptor is for that */
     if (r == -ENOTSOCK)
-        r = pe_evbuffer_send(buf, fd, max, false);
+        r = send_front(buf, fd, max, -1);
     return r < 0 ? pe_fail((int)r) : (int)r;
 }
 

@@ -103,6 +103,8 @@ int bufferevent_read_buffer(struct bufferevent *bev, struct evbuffer *buf) {
 }
 
 int bufferevent_flush(struct bufferevent *bev, short iotype, enum bufferevent_flush_mode mode) {
+    if ((unsigned)mode > BEV_FINISHED)
+        return pe_fail(-EINVAL);
     return bev->ops->flush(bev, iotype, mode);
 }
 
@@ -217,17 +219,6 @@ bool pe_bufferevent_closes_fd(const struct bufferevent *bev) {
 
 short bufferevent_get_enabled(struct bufferevent *bev) {
     return bev->enabled;
-}
-
-int bufferevent_getwatermark(struct bufferevent *bev, short events, size_t *lowmark,
-                             size_t *highmark) {
-    if (events != EV_READ && events != EV_WRITE)
-        return pe_fail(-EINVAL);
-    if (lowmark != NULL)
-        *lowmark = events == EV_READ ? bev->read_low : bev->write_low;
-    if (highmark != NULL)
-        *highmark = events == EV_READ ? bev->read_high : bev->write_high;
-    return 0;
 }
 
 static int set_single(struct bufferevent *bev, size_t size, short what) {

@@ -28,10 +28,14 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/errors.h"
 #include "base/list.h"
 #include "stream/bufferevent.h"
 #include "stream/rare.h"
+
+/* Each passes bytes on to the next one on the stack. */
+#define MOST_FILTERS 64
 
 struct bev_filter {
     struct bufferevent bev;
@@ -139,7 +143,8 @@ static bool filter_input(struct bev_filter *f, enum bufferevent_flush_mode mode)
         return false;
     if (pe_evbuffer_len(p.src) == 0 && (mode == BEV_NORMAL || f->input_ended))
         return false;
-    if (mode == BEV_NORMAL && !pe_bev_reads(bev))
+    if (mode == BEV_NORMAL &&
+        (!pe_bev_reads(bev) || (bev->limits != NULL && pe_bev_is_at_limit(bev))))
         return false;
     f->in_input = true;
     f->input_ended = mode == BEV_FINISHED;
@@ -149,10 +154,11 @@ static bool filter_input(struct bev_filter *f, enum bufferevent_flush_mode mode)
         if (bev->is_detached)
             break;
         pe_bev_did_read(bev, p.made);
-    } while (goes_on && pe_evbuffer_len(p.src) != 0 && (mode != BEV_NORMAL || pe_bev_reads(bev)));
+    } while (goes_on && pe_evbuffer_len(p.src) != 0 && !bev->is_detached &&
+             (mode != BEV_NORMAL || (pe_bev_reads(bev) && !pe_bev_is_full(bev))));
     f->in_input = false;
-    if (made != 0 && pe_evbuffer_len(&bev->input) >= bev->read_low)
-        pe_bev_run_read(bev, 0);
+    if (made != 0)
+        pe_bev_tell_input(bev, 0);
     if (p.result == BEV_ERROR && !bev->is_detached)
         fail_reading(f, p.err);
     return made != 0;
@@ -182,6 +188,7 @@ static void run_work(struct event_base *base, struct pe_task *task) {
     (void)base;
     hold(f);
     (void)filter_input(f, BEV_NORMAL);
+    pe_bev_check_full(f->under, 0); /* the task runs in no read callback, after which it is seen */
     tell_end(f);
     drop(f);
 }
@@ -229,14 +236,13 @@ static size_t output_max(const struct bev_filter *f) {
 }
 
 static void fail_writing(struct bev_filter *f, int err) {
-    (void)bufferevent_disable(&f->bev, EV_WRITE);
-    pe_bev_run_event(&f->bev, BEV_EVENT_WRITING | BEV_EVENT_ERROR, err,
-                     BEV_TRIG_DEFER_CALLBACKS);
+    pe_bev_fail_writing(&f->bev, err, BEV_TRIG_DEFER_CALLBACKS);
 }
 
-/* The write callback may be due, in the flush list's next round. */
+/* In the flush list's next round, when what is below has written, see whether the write
+ * callback is due, or the output stuck. */
 static void tell_soon(struct bev_filter *f) {
-    if (f->is_written && f->bev.base != NULL && !f->bev.is_detached)
+    if (f->bev.base != NULL && !f->bev.is_detached)
         pe_flush_add(f->bev.base, &f->tell);
 }
 
@@ -247,10 +253,39 @@ static bool lags(const struct bufferevent *under) {
             pe_container(under, const struct bev_filter, bev)->is_written);
 }
 
+bool pe_filter_is_stuck(const struct bufferevent *bev) {
+    while (bev->ops == &filter_ops) {
+        const struct bufferevent *under = pe_container(bev, const struct bev_filter, bev)->under;
+
+        if (under == NULL)
+            break; /* it is being made */
+        if (under->is_stuffed || (under->is_connecting && pe_evbuffer_len(&under->output) != 0))
+            return true;
+        bev = under;
+    }
+    return false;
+}
+
+void pe_filter_moved_below(struct bufferevent *under) {
+    while (pe_bufferevent_is_filtered(under)) {
+        struct bev_filter *f = under->arg;
+
+        if (f->bev.rare != NULL && f->bev.rare->write.limit_ns != 0)
+            f->bev.rare->write.last_ns = pe_clock_now();
+        under = &f->bev;
+    }
+}
+
+static void update_timers(struct bev_filter *f) {
+    if (pe_bev_update_timers(&f->bev) < 0)
+        pe_bev_fail(&f->bev, -ENOMEM);
+}
+
 static void run_tell(struct event_base *base, struct pe_flush *item) {
     struct bev_filter *f = pe_container(item, struct bev_filter, tell);
 
     (void)base;
+    update_timers(f);
     if (!f->is_written || lags(f->under))
         return; /* under_written() comes back to it */
     f->is_written = false;
@@ -287,7 +322,7 @@ static bool filter_output(struct bev_filter *f, enum bufferevent_flush_mode mode
         if (bev->is_detached || f->under->is_detached)
             break;
         pe_bev_did_write(bev, p.used);
-    } while (goes_on && pe_evbuffer_len(p.src) != 0 &&
+    } while (goes_on && pe_evbuffer_len(p.src) != 0 && !bev->is_detached &&
              (mode != BEV_NORMAL || (pe_bev_writes(bev) && output_max(f) != 0)));
     f->in_output = false;
     f->starved_at = p.result == BEV_NEED_MORE ? pe_evbuffer_len(p.src) : 0;
@@ -297,11 +332,11 @@ static bool filter_output(struct bev_filter *f, enum bufferevent_flush_mode mode
         fail_writing(f, p.err);
     if (moved != 0 && pe_evbuffer_len(&bev->output) <= bev->write_low)
         f->is_written = true;
-    tell_soon(f);
+    if (moved != 0 || f->is_written)
+        tell_soon(f);
 settle:
     bev->is_stuffed = pe_evbuffer_len(&bev->output) != 0 && room_below(f) == 0;
-    if (pe_bev_update_timers(bev) < 0)
-        pe_bev_fail(bev, -ENOMEM);
+    update_timers(f);
     return moved != 0;
 }
 
@@ -320,7 +355,8 @@ static void under_written(struct bufferevent *under, void *arg) {
     hold(f);
     f->bev.is_stuffed = false;
     (void)filter_output(f, BEV_NORMAL);
-    tell_soon(f);
+    if (f->is_written)
+        tell_soon(f);
     drop(f);
 }
 
@@ -331,6 +367,8 @@ static int filter_enable(struct bufferevent *bev, short what) {
 
     if (what & EV_READ) {
         pe_bev_unblock(f->under, EV_READ, PE_BLOCK_FILTER);
+        if (bev->is_detached || bev->base == NULL)
+            return 0; /* in a callback of a pair's buffers, which that has moved bytes between */
         if (pe_evbuffer_len(&f->under->input) != 0 || f->last_events != 0)
             pe_task_activate(bev->base, &f->work, 0);
     }
@@ -448,20 +486,35 @@ static const struct pe_bev_ops filter_ops = {
     .ctl = filter_ctl,
 };
 
-/* Take over the callbacks and the directions of `under`. 0 or a negative errno. */
+/* Take over the callbacks and the directions of `under`. Enabling may call out, and `under` be
+ * freed or closed in that. 0 or a negative errno. */
 static int take_over(struct bev_filter *f, struct bufferevent *under) {
-    int err;
+    bool was_leaving = under->is_leaving;
+    int err = 0;
 
+    pe_bev_hold(under);
     pe_bev_block(under, EV_READ, PE_BLOCK_FILTER);
-    if (bufferevent_enable(under, EV_READ | EV_WRITE) < 0) {
+    if (bufferevent_enable(under, EV_READ | EV_WRITE) < 0)
         err = -errno;
+    else if (under->is_detached || under->base == NULL || under->is_leaving != was_leaving)
+        err = -EINVAL;
+    if (err < 0) {
         pe_bev_unblock(under, EV_READ, PE_BLOCK_FILTER);
+        pe_bev_drop(under);
         return err;
     }
-    f->under = under;
-    pe_bev_hold(under);
+    f->under = under; /* with the reference */
     bufferevent_setcb(under, under_readable, under_written, under_happened, f);
     return 0;
+}
+
+/* How many filters there are from `bev` down. */
+static int depth_of(struct bufferevent *bev) {
+    int n = 0;
+
+    for (; bev->ops == &filter_ops; bev = filter_of(bev)->under)
+        n++;
+    return n;
 }
 
 bool pe_bufferevent_is_filtered(const struct bufferevent *bev) {
@@ -478,6 +531,10 @@ struct bufferevent *bufferevent_filter_new(struct bufferevent *underlying,
 
     if (underlying == NULL || underlying->is_detached || underlying->base == NULL) {
         errno = EINVAL;
+        return NULL;
+    }
+    if (depth_of(underlying) >= MOST_FILTERS) {
+        errno = ELOOP;
         return NULL;
     }
     bev = pe_bev_new(&filter_ops, underlying->base, options);

@@ -41,8 +41,7 @@ static void move(struct bufferevent *from, struct bufferevent *to, size_t max) {
         return;
     pe_bev_did_write(from, (size_t)n);
     pe_bev_did_read(to, (size_t)n);
-    if (pe_evbuffer_len(&to->input) >= to->read_low)
-        pe_bev_run_read(to, BEV_TRIG_DEFER_CALLBACKS);
+    pe_bev_tell_input(to, BEV_TRIG_DEFER_CALLBACKS);
     if (pe_evbuffer_len(&from->output) <= from->write_low)
         pe_bev_run_write(from, BEV_TRIG_DEFER_CALLBACKS);
 }
@@ -63,11 +62,16 @@ static void settle(struct bev_pair *p) {
         pe_flush_add(bev->base, &bev->flush);
 }
 
+/* Whether an end reads now. */
+static bool takes(struct bufferevent *to) {
+    return pe_bev_reads(to) && (to->limits == NULL || !pe_bev_is_at_limit(to));
+}
+
 static void pair_send(struct bufferevent *bev) {
     struct bev_pair *from = pair_of(bev), *to = from->partner;
     size_t most, room;
 
-    if (to != NULL && pe_bev_reads(&to->bev)) {
+    if (to != NULL && takes(&to->bev)) {
         most = pe_bev_write_max(bev);
         room = pe_bev_read_max(&to->bev);
         pe_bev_hold(&to->bev);
@@ -120,7 +124,7 @@ static int pair_flush(struct bufferevent *bev, short what, enum bufferevent_flus
     pe_bev_hold(other);
     if (what & EV_READ)
         flush_to(other, bev);
-    if (what & EV_WRITE)
+    if ((what & EV_WRITE) && !bev->is_detached && !other->is_detached)
         flush_to(bev, other);
     if (what & EV_READ)
         end |= BEV_EVENT_WRITING;

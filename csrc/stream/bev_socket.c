@@ -79,9 +79,12 @@ static void socket_disable(struct bufferevent *bev, short what) {
 static void receive(struct bev_socket *s) {
     struct bufferevent *bev = &s->bev;
     int fd = s->io.task.fd;
-    size_t max = pe_bev_read_max(bev);
+    size_t max;
     ssize_t n;
 
+    if (bev->limits != NULL && pe_bev_is_at_limit(bev))
+        return;
+    max = pe_bev_read_max(bev);
     if (max == 0)
         return;
     pe_bev_count_call(bev, EV_READ);
@@ -92,7 +95,9 @@ static void receive(struct bev_socket *s) {
     }
     if (n > 0) {
         pe_bev_did_read(bev, (size_t)n);
-        if (pe_evbuffer_len(&bev->input) >= bev->read_low)
+        if (pe_bev_is_full(bev))
+            pe_bev_tell_input(bev, 0);
+        else if (pe_evbuffer_len(&bev->input) >= bev->read_low)
             pe_bev_run_read(bev, 0);
         return;
     }
@@ -147,8 +152,7 @@ static void transmit(struct bev_socket *s) {
     int err;
 
     if (n < 0 && n != -EAGAIN && n != -EWOULDBLOCK && n != -EINTR) {
-        (void)bufferevent_disable(bev, EV_WRITE);
-        pe_bev_run_event(bev, BEV_EVENT_WRITING | BEV_EVENT_ERROR, (int)-n, 0);
+        pe_bev_fail_writing(bev, (int)-n, 0);
         return;
     }
     if (bev->is_detached)
@@ -168,8 +172,13 @@ static void transmit(struct bev_socket *s) {
 static void socket_send(struct bufferevent *bev) {
     struct bev_socket *s = socket_of(bev);
 
-    if (s->io.task.fd >= 0)
+    if (s->io.task.fd >= 0) {
         transmit(s);
+        return;
+    }
+    bev->is_stuffed = true; /* until there is a descriptor */
+    if (pe_bev_update_timers(bev) < 0)
+        pe_bev_fail(bev, -ENOMEM);
 }
 
 /* It is on its way already. */
@@ -267,7 +276,7 @@ static int adopt(struct bev_socket *s, int fd) {
     s->is_socket = true;
     s->is_connect_over = false;
     bev->is_connecting = false;
-    bev->is_stuffed = bev->is_at_end = false;
+    bev->is_stuffed = bev->is_at_end = bev->is_broken = false;
     if (bev->is_finishing || bev->is_finished)
         (void)evbuffer_unfreeze(&bev->output, 0); /* clears a bit: cannot fail */
     bev->is_finishing = bev->is_finished = false;
@@ -408,6 +417,8 @@ static void socket_detach(struct bufferevent *bev) {
 static int replace(struct bev_socket *s, int fd) {
     int old = s->io.task.fd;
 
+    if (fd >= 0 && fd == old)
+        return 0;
     release(s);
     s->io.task.fd = -1;
     if (old >= 0)

@@ -15,9 +15,11 @@
 #include "stream/rare.h"
 #include "stream/ratelimit.h"
 
+/* A callback that has itself called, by a trigger, goes on from the loop beyond so many. */
+#define MOST_NESTED 64
+
 static void run_task(struct event_base *base, struct pe_task *task);
 static void run_flush(struct event_base *base, struct pe_flush *item);
-static void input_changed(struct evbuffer *buf, size_t added, size_t removed);
 static void output_changed(struct evbuffer *buf, size_t added, size_t removed);
 
 /* --- life ----------------------------------------------------------------- */
@@ -72,10 +74,10 @@ static void detach(struct bufferevent *bev) {
 }
 
 void pe_bev_drop(struct bufferevent *bev) {
+    if (bev->refs == 1 && !bev->is_detached)
+        detach(bev); /* with the last reference: that of a filter may call out */
     if (--bev->refs != 0)
         return;
-    if (!bev->is_detached)
-        detach(bev);
     bev->refs = 1; /* a cleanup below that holds and drops it frees nothing */
     if (bev->ops->destroy != NULL)
         bev->ops->destroy(bev);
@@ -140,7 +142,7 @@ static bool is_deferred(struct bufferevent *bev, int options) {
     if (bev->base == NULL)
         return false;
     if (((bev->options | options) & BEV_OPT_DEFER_CALLBACKS) == 0 &&
-        !pe_base_is_breaking(bev->base))
+        !pe_base_is_breaking(bev->base) && bev->calling < MOST_NESTED)
         return false;
     pe_task_activate(bev->base, &bev->task, 0);
     return true;
@@ -156,6 +158,8 @@ void pe_bev_run_read(struct bufferevent *bev, int options) {
     enter(bev);
     bev->readcb(bev, bev->arg);
     leave(bev, true);
+    if (bev->limits != NULL)
+        pe_bev_check_full(bev, options);
 }
 
 void pe_bev_run_write(struct bufferevent *bev, int options) {
@@ -192,6 +196,13 @@ void pe_bev_run_event(struct bufferevent *bev, short what, int err, int options)
     leave(bev, true);
 }
 
+void pe_bev_fail_writing(struct bufferevent *bev, int err, int options) {
+    (void)bufferevent_disable(bev, EV_WRITE);
+    bev->is_broken = true; /* what is left will not go: no reason to wait for it */
+    pe_bev_unblock(bev, EV_READ, PE_BLOCK_OUTPUT);
+    pe_bev_run_event(bev, BEV_EVENT_WRITING | BEV_EVENT_ERROR, err, options);
+}
+
 /* --- the task: timeouts, then deferred callbacks -------------------------- */
 
 static void tell_expired(struct bufferevent *bev) {
@@ -221,6 +232,8 @@ static void run_pending(struct bufferevent *bev) {
         bev->writecb(bev, bev->arg);
     call_event(bev, events & (short)~BEV_EVENT_CONNECTED);
     leave(bev, events != 0 || (pending & EV_READ) != 0);
+    if ((pending & EV_READ) && bev->limits != NULL)
+        pe_bev_check_full(bev, 0);
 }
 
 static void run_task(struct event_base *base, struct pe_task *task) {
@@ -258,8 +271,8 @@ static void run_flush(struct event_base *base, struct pe_flush *item) {
         bev->write_due = false;
         if (pe_bev_can_send(bev))
             bev->ops->send(bev);
-        else if (is_due && pe_evbuffer_len(&bev->output) <= bev->write_low)
-            pe_bev_run_write(bev, 0);
+        else if (is_due && !bev->is_stuffed && bufferevent_getfd(bev) >= 0)
+            pe_bev_run_write(bev, 0); /* there is no output; what is stuck would tell itself */
         if (pe_bev_can_finish(bev))
             pe_bev_finish(bev);
     }
@@ -273,55 +286,37 @@ void pe_bev_fail(struct bufferevent *bev, int err) {
     pe_flush_add(bev->base, &bev->flush);
 }
 
-/* --- the buffers' hooks --------------------------------------------------- */
+/* --- the output's hook ---------------------------------------------------- */
 
-static void update_mark(struct bufferevent *bev) {
-    if (bev->read_high != 0 && pe_evbuffer_len(&bev->input) >= bev->read_high)
-        pe_bev_block(bev, EV_READ, PE_BLOCK_MARK);
-    else
-        pe_bev_unblock(bev, EV_READ, PE_BLOCK_MARK);
-}
-
-/* Of an input with a high mark. */
-static void input_changed(struct evbuffer *buf, size_t added, size_t removed) {
-    struct bufferevent *bev = pe_container(buf, struct bufferevent, input);
-
-    (void)added;
-    /* More than the mark allows can come out of a filter. No read will call back
-     * while that is so: having taken some must. */
-    if (removed != 0 && pe_evbuffer_len(buf) >= bev->read_high && bev->base != NULL)
-        pe_bev_run_read(bev, BEV_TRIG_DEFER_CALLBACKS);
-    update_mark(bev);
-}
-
-/* `added` bytes are new in the output. */
+/* `added` bytes are new in the output. The caller holds a reference. */
 static void pass_on(struct bufferevent *bev, size_t added) {
     if (added == 0 || !pe_bev_can_send(bev))
         return;
-    if (bev->ops->is_instant) {
-        pe_bev_hold(bev);
+    if (bev->ops->is_instant)
         bev->ops->send(bev);
-        pe_bev_drop(bev);
-    } else if (bev->calling == 0) {
+    else if (bev->calling == 0)
         pe_flush_add(bev->base, &bev->flush);
-    }
 }
 
 static void output_changed(struct evbuffer *buf, size_t added, size_t removed) {
     struct bufferevent *bev = pe_container(buf, struct bufferevent, output);
+    bool resumes = (bev->read_blocked & PE_BLOCK_OUTPUT) && pe_bev_may_resume(bev);
 
-    if (bev->calling != 0 && !bev->has_output_high && !bev->is_finishing && !bev->ops->is_instant)
-        return; /* what callbacks add is for when they return */
-    if (removed != 0 && bev->is_finishing && pe_evbuffer_len(buf) == 0 && bev->base != NULL)
+    /* What callbacks add is for when they return; what has gone is of interest to few. */
+    if (!resumes && !bev->has_output_high && !bev->is_finishing &&
+        (added == 0 || (bev->calling != 0 && !bev->ops->is_instant)))
+        return;
+    if (bev->is_detached || bev->base == NULL)
+        return;
+    pe_bev_hold(bev);
+    if (removed != 0 && bev->is_finishing && pe_evbuffer_len(buf) == 0)
         pe_flush_add(bev->base, &bev->flush);
-    if (bev->has_output_high) {
-        pe_bev_hold(bev);
-        pass_on(bev, added);
+    pass_on(bev, added);
+    if (bev->has_output_high)
         pe_bev_check_output_high(bev);
-        pe_bev_drop(bev);
-    } else {
-        pass_on(bev, added);
-    }
+    if (resumes)
+        pe_bev_unblock(bev, EV_READ, PE_BLOCK_OUTPUT);
+    pe_bev_drop(bev);
 }
 
 /* --- directions ----------------------------------------------------------- */
@@ -357,13 +352,16 @@ int bufferevent_enable(struct bufferevent *bev, short event) {
     if (bev->is_detached || bev->base == NULL)
         return pe_fail(-EINVAL);
     bev->enabled |= added;
-    /* One call of the write callback, also when it was enabled before. */
-    if ((event & EV_WRITE) && !bev->is_connecting)
+    /* One call of the write callback, also when it was enabled before. Where writing costs no
+     * system call there is nothing to wait for, and nobody asks to be told. */
+    if ((event & EV_WRITE) && !bev->is_connecting && !bev->ops->is_instant)
         bev->write_due = true;
     pe_bev_hold(bev); /* a pair moves bytes, which may call out */
     err = switch_on(bev, event);
     if (err < 0)
         (void)bufferevent_disable(bev, added);
+    else if ((event & EV_READ) && bev->limits != NULL)
+        pe_bev_ask_again(bev);
     pe_bev_drop(bev);
     return err < 0 ? pe_fail(err) : 0;
 }
@@ -395,6 +393,7 @@ void pe_bev_block(struct bufferevent *bev, short what, unsigned reason) {
 }
 
 void pe_bev_unblock(struct bufferevent *bev, short what, unsigned reason) {
+    bool was_held = (what & EV_READ) && (bev->read_blocked & reason) != 0;
     short was_on = on_of(bev, what);
     int err;
 
@@ -402,8 +401,11 @@ void pe_bev_unblock(struct bufferevent *bev, short what, unsigned reason) {
         bev->read_blocked &= (uint16_t)~reason;
     if (what & EV_WRITE)
         bev->write_blocked &= (uint16_t)~reason;
-    if (on_of(bev, what) == was_on)
+    if (on_of(bev, what) == was_on) {
+        if (was_held && bev->limits != NULL)
+            pe_bev_ask_again(bev);
         return;
+    }
     pe_bev_hold(bev);
     err = switch_on(bev, what);
     if (err < 0)
@@ -411,32 +413,20 @@ void pe_bev_unblock(struct bufferevent *bev, short what, unsigned reason) {
     pe_bev_drop(bev);
 }
 
-void bufferevent_setwatermark(struct bufferevent *bev, short events, size_t lowmark,
-                              size_t highmark) {
-    if (events & EV_WRITE) {
-        bev->write_low = lowmark;
-        bev->write_high = highmark;
-    }
-    if (events & EV_READ) {
-        bev->read_low = lowmark;
-        bev->read_high = highmark;
-        bev->input.hook = highmark != 0 ? input_changed : NULL;
-        update_mark(bev);
-    }
-}
-
 size_t pe_bev_read_max(const struct bufferevent *bev) {
     size_t max = bev->rare != NULL && bev->rare->max_read != 0 ? bev->rare->max_read
                                                                : EV_SSIZE_MAX;
-    size_t len = pe_evbuffer_len(&bev->input);
+    size_t len = pe_evbuffer_len(&bev->input), end = SIZE_MAX;
 
     if (bev->rare != NULL && bev->rare->rate != NULL)
         max = pe_rate_cut(bev->rare->rate, PE_RATE_READ, max);
-    if (bev->read_high == 0)
-        return max;
-    if (len >= bev->read_high)
+    if (bev->read_high != 0)
+        end = bev->read_high;
+    else if (bev->limits != NULL)
+        end = bev->limits->input_max;
+    if (len >= end)
         return 0;
-    return bev->read_high - len < max ? bev->read_high - len : max;
+    return end - len < max ? end - len : max;
 }
 
 size_t pe_bev_write_max(const struct bufferevent *bev) {

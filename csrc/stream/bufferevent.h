@@ -56,7 +56,9 @@ enum pe_bev_block {
     PE_BLOCK_CONNECT = 0x02, /* there is no connection yet, or its making failed */
     PE_BLOCK_RATE = 0x04,    /* its own bucket is empty: stream/ratelimit.h */
     PE_BLOCK_GROUP = 0x08,   /* the bucket of its group is */
-    PE_BLOCK_FILTER = 0x10   /* the filter above does not read */
+    PE_BLOCK_FILTER = 0x10,  /* the filter above does not read */
+    PE_BLOCK_FULL = 0x20,    /* the input is full: stream/marks.c */
+    PE_BLOCK_OUTPUT = 0x40   /* its own output is too much */
 };
 
 enum pe_bev_ctl {
@@ -92,7 +94,8 @@ struct pe_bev_ops {
 
     int (*flush)(struct bufferevent *bev, short what, enum bufferevent_flush_mode mode);
 
-    /* It is being freed: stop, let go of what is below. Calls nothing out. */
+    /* It is being freed: stop, let go of what is below. What that goes on with may call
+     * out, so this comes last. */
     void (*detach)(struct bufferevent *bev);
 
     /* The memory goes next; NULL: there is nothing to do. May call out. */
@@ -102,11 +105,23 @@ struct pe_bev_ops {
     int (*ctl)(struct bufferevent *bev, enum pe_bev_ctl op, union pe_bev_arg *arg);
 };
 
+/* What the Python classes set: one constant, whoever has it. In bytes. */
+#define PE_INPUT_MAX ((size_t)1 << 20)
+#define PE_PAUSE_HIGH ((size_t)1 << 20)
+#define PE_PAUSE_LOW ((size_t)256 << 10)
+
+/* How much it may hold: stream/marks.c. */
+struct pe_bev_limits {
+    size_t input_max;             /* SIZE_MAX: no limit */
+    size_t pause_high, pause_low; /* SIZE_MAX and 0: never */
+};
+
 struct bufferevent {
     const struct pe_bev_ops *ops;
     struct event_base *base;     /* NULL: it was freed */
     struct pe_link of_base;      /* in struct pe_perbase */
     struct pe_bev_rare *rare;    /* NULL: nothing seldom is used */
+    const struct pe_bev_limits *limits; /* NULL: none */
     bufferevent_data_cb readcb;
     bufferevent_data_cb writecb;
     bufferevent_event_cb eventcb;
@@ -134,6 +149,7 @@ struct bufferevent {
     bool is_finished : 1;  /* ... and done */
     bool is_leaving : 1;   /* close_after_flush has it: see farewell.c */
     bool has_output_high : 1;
+    bool is_broken : 1; /* writing has failed */
     struct evbuffer input, output;
 };
 
@@ -143,6 +159,18 @@ static inline bool pe_bev_reads(const struct bufferevent *bev) {
 
 static inline bool pe_bev_writes(const struct bufferevent *bev) {
     return (bev->enabled & EV_WRITE) && bev->write_blocked == 0;
+}
+
+/* The input has reached its limit. A high mark takes the place of that. */
+static inline bool pe_bev_is_full(const struct bufferevent *bev) {
+    return bev->limits != NULL && pe_evbuffer_len(&bev->input) >= bev->limits->input_max &&
+           bev->read_high == 0;
+}
+
+/* The output is no reason, or none any more, to hold reading. */
+static inline bool pe_bev_may_resume(const struct bufferevent *bev) {
+    return bev->limits == NULL || bev->limits->pause_high == SIZE_MAX || bev->is_broken ||
+           pe_evbuffer_len(&bev->output) <= bev->limits->pause_low;
 }
 
 static inline bool pe_bev_can_send(const struct bufferevent *bev) {
@@ -168,7 +196,12 @@ void pe_bev_run_read(struct bufferevent *bev, int options);
 void pe_bev_run_write(struct bufferevent *bev, int options);
 void pe_bev_run_event(struct bufferevent *bev, short what, int err, int options);
 
-/* Hold a direction (EV_READ, EV_WRITE or both) for a reason, and let it go. */
+/* Writing has failed: it is disabled, and the event callback told. The caller holds a
+ * reference. */
+void pe_bev_fail_writing(struct bufferevent *bev, int err, int options);
+
+/* Hold a direction (EV_READ, EV_WRITE or both) for a reason, and let it go: that may call
+ * out, and the bufferevent be freed in it. */
 void pe_bev_block(struct bufferevent *bev, short what, unsigned reason);
 void pe_bev_unblock(struct bufferevent *bev, short what, unsigned reason);
 
@@ -182,6 +215,27 @@ size_t pe_bev_write_max(const struct bufferevent *bev);
 
 /* Tell `err`, a negative errno, at the end of the turn: design note 4. */
 void pe_bev_fail(struct bufferevent *bev, int err);
+
+/* --- marks.c: the caller holds a reference, callbacks may run ---------------- */
+
+/* Something was added to the input: run the read callback if the low mark allows it, and
+ * see whether it has left a full input as it was. */
+void pe_bev_tell_input(struct bufferevent *bev, int options);
+
+/* After the read callback has run: a full input of which it took nothing is an error. */
+void pe_bev_check_full(struct bufferevent *bev, int options);
+
+/* Reading may go on, but for a full input: have the read callback run once more. */
+void pe_bev_ask_again(struct bufferevent *bev);
+
+/* Of one that has limits, before reading: whether one of them forbids it. Then reading
+ * is blocked. */
+bool pe_bev_is_at_limit(struct bufferevent *bev);
+
+/* For the Python layer: all limits in one call, as bufferevent_set_input_max and _set_output_pause. Costs no
+ * memory for PE_INPUT_MAX, PE_PAUSE_HIGH and PE_PAUSE_LOW. 0 or a negative errno. */
+int pe_bev_set_limits(struct bufferevent *bev, size_t input_max, size_t pause_high,
+                      size_t pause_low);
 
 /* --- farewell.c ------------------------------------------------------------ */
 

@@ -53,7 +53,7 @@ struct pe_hunt {
     int count;   /* of the addresses */
     int begun;   /* with the first so many */
     int running; /* attempts that run */
-    int error;   /* of the last attempt that failed, a negative errno */
+    int error;   /* of the last attempt that failed, or of the lookup: a negative errno */
     int dns_error;       /* EVUTIL_EAI_ code; 0: none */
     bool is_looking;     /* the loop is kept alive for the lookup */
     char service[8];     /* the port */
@@ -279,7 +279,8 @@ static void take_answer(struct pe_lookup *lookup, int err, const struct evutil_a
     if (err == 0 && hunt->count == 0)
         err = EVUTIL_EAI_NODATA;
     hunt->dns_error = err;
-    pe_task_activate(hunt->bev->base, &hunt->task, 0);
+    if (hunt->bev->base != NULL) /* else nobody is left to be told */
+        pe_task_activate(hunt->bev->base, &hunt->task, 0);
 }
 
 /* Design note 4. */
@@ -322,7 +323,7 @@ static void run_hunt(struct event_base *base, struct pe_task *task) {
     (void)base;
     keep_loop_alive(hunt, false);
     if (hunt->dns_error != 0)
-        lose(hunt, errno_of(hunt->dns_error));
+        lose(hunt, hunt->error != 0 ? hunt->error : errno_of(hunt->dns_error));
     else if (fd >= 0)
         connect_own(hunt, fd);
     else
@@ -404,6 +405,7 @@ static int connect_hostname(struct bufferevent *bev, struct evdns_base *dns,
     }
     err = look_up(hunt, dns, hints);
     if (err < 0) { /* told by the loop, as other failures are */
+        hunt->error = err;
         hunt->dns_error = err == -ENOMEM ? EVUTIL_EAI_MEMORY : EVUTIL_EAI_AGAIN;
         pe_task_activate(bev->base, &hunt->task, 0);
     }

@@ -77,6 +77,8 @@ void pe_bev_finish(struct bufferevent *bev) {
         under = bev->is_detached ? NULL : bufferevent_get_underlying(bev);
         if (under != NULL && !bev->is_leaving)
             (void)bufferevent_shutdown_write(under);
+    } else if (err < 0) {
+        bev->is_broken = true;
     }
     if (bev->is_leaving && (err < 0 || bev->is_at_end))
         leave(bev->arg);
@@ -142,6 +144,11 @@ static void drop_input(struct bufferevent *bev, void *arg) {
     (void)evbuffer_drain(&bev->input, pe_evbuffer_len(&bev->input)); /* of our own, unfrozen */
 }
 
+/* Whether `f` is what the bufferevent ends with: a callback may have freed it or taken it back. */
+static bool is_current(const struct bufferevent *bev, const struct farewell *f) {
+    return bev->is_leaving && bev->arg == f && bev->base != NULL;
+}
+
 static void happened(struct bufferevent *bev, short what, void *arg) {
     struct farewell *f = arg;
 
@@ -157,41 +164,70 @@ static void happened(struct bufferevent *bev, short what, void *arg) {
         leave(f);
 }
 
+/* A farewell whose time runs; NULL when memory is out. */
+static struct farewell *new_farewell(struct bufferevent *bev, int64_t limit_ns) {
+    struct farewell *f = pe_calloc(PE_MEM_STREAM, 1, sizeof(*f));
+
+    if (f == NULL)
+        return NULL;
+    f->bev = bev;
+    f->limit_ns = limit_ns;
+    f->left = pe_evbuffer_len(&bev->output);
+    pe_timer_init(&f->limit, end_limit);
+    pe_task_init(&f->leave, run_leave, bev->task.pri);
+    if (pe_timer_set(bev->base, &f->limit, pe_clock_now() + limit_ns) == 0)
+        return f;
+    pe_free(PE_MEM_STREAM, f);
+    return NULL;
+}
+
+/* Whether nothing is left to be said or heard. */
+static bool is_all_said(const struct bufferevent *bev) {
+    if (bev->is_connecting)
+        return pe_evbuffer_len(&bev->output) == 0; /* nothing to say, and nobody to say it to */
+    return bev->is_finished && (bev->is_at_end || bev->is_broken || bev->ops->is_instant);
+}
+
+/* Say the rest, and listen for the end. The caller holds the bufferevent: draining the input
+ * and enabling a pair run the callbacks of buffers, in which the farewell may end. */
+static void begin(struct bufferevent *bev, struct farewell *f) {
+    int err;
+
+    bev->has_output_high = false;
+    (void)bufferevent_set_timeouts(bev, NULL, NULL); /* takes away, which cannot fail */
+    (void)pe_bev_set_limits(bev, 0, 0, 0);           /* as this */
+    if (!is_current(bev, f))
+        return;
+    bufferevent_setwatermark(bev, EV_READ | EV_WRITE, 0, 0);
+    if (!is_current(bev, f))
+        return;
+    drop_input(bev, NULL);
+    if (!is_current(bev, f))
+        return;
+    (void)bufferevent_shutdown_write(bev);
+    err = bufferevent_enable(bev, bev->is_at_end ? EV_WRITE : EV_READ | EV_WRITE);
+    if (is_current(bev, f) && (err < 0 || is_all_said(bev)))
+        pe_task_activate(bev->base, &f->leave, 0);
+}
+
 int pe_bev_close_after_flush(struct bufferevent *bev, int64_t limit_ns,
                              void (*done)(struct bufferevent *bev, void *arg), void *arg) {
     struct farewell *f;
-    int err;
 
     if (bev->is_detached || bev->base == NULL)
         return -EINVAL;
     if (bev->is_leaving)
         return 0;
-    f = pe_calloc(PE_MEM_STREAM, 1, sizeof(*f));
+    f = new_farewell(bev, limit_ns);
     if (f == NULL)
         return -ENOMEM;
-    f->bev = bev;
     f->done = done;
     f->arg = arg;
-    f->limit_ns = limit_ns;
-    f->left = pe_evbuffer_len(&bev->output);
-    pe_timer_init(&f->limit, end_limit);
-    pe_task_init(&f->leave, run_leave, bev->task.pri);
-    err = pe_timer_set(bev->base, &f->limit, pe_clock_now() + limit_ns);
-    if (err < 0) {
-        pe_free(PE_MEM_STREAM, f);
-        return err;
-    }
-    bev->has_output_high = false;
-    (void)bufferevent_set_timeouts(bev, NULL, NULL); /* takes away, which cannot fail */
-    bufferevent_setwatermark(bev, EV_READ | EV_WRITE, 0, 0);
     bufferevent_setcb(bev, drop_input, NULL, happened, f);
     bev->is_leaving = true;
-    drop_input(bev, NULL);
-    (void)bufferevent_shutdown_write(bev);
-    if (bev->is_connecting && pe_evbuffer_len(&bev->output) == 0)
-        pe_task_activate(bev->base, &f->leave, 0); /* nothing to say, and nobody to say it to */
-    if (bufferevent_enable(bev, bev->is_at_end ? EV_WRITE : EV_READ | EV_WRITE) < 0)
-        pe_task_activate(bev->base, &f->leave, 0);
+    pe_bev_hold(bev);
+    begin(bev, f);
+    pe_bev_drop(bev);
     return 0;
 }
 

@@ -56,7 +56,7 @@ static bool waits_to_read(const struct bufferevent *bev) {
 static bool waits_to_write(const struct bufferevent *bev) {
     if (bev->is_connecting)
         return (bev->enabled & EV_WRITE) != 0;
-    return pe_bev_writes(bev) && bev->is_stuffed;
+    return pe_bev_writes(bev) && (bev->is_stuffed || pe_filter_is_stuck(bev));
 }
 
 static int update(struct bufferevent *bev, struct pe_bev_timeout *t, short what, bool waits) {
@@ -94,7 +94,11 @@ void pe_bev_did_read(struct bufferevent *bev, size_t n) {
 }
 
 void pe_bev_did_write(struct bufferevent *bev, size_t n) {
-    if (n == 0 || bev->rare == NULL)
+    if (n == 0)
+        return;
+    if (pe_bufferevent_is_filtered(bev))
+        pe_filter_moved_below(bev);
+    if (bev->rare == NULL)
         return;
     if (bev->rare->write.limit_ns != 0)
         bev->rare->write.last_ns = pe_clock_now();

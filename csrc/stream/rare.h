@@ -31,6 +31,7 @@ struct pe_bev_rare {
     struct bufferevent *bev;
     struct pe_bev_timeout read, write;
     size_t max_read, max_write; /* 0: not set */
+    struct pe_bev_limits limits; /* if they are not the common ones */
 
     struct pe_hunt *hunt;     /* connect.c; NULL: none */
     struct sockaddr_un *path; /* peer.c: of a Unix socket; NULL: none */
@@ -52,6 +53,11 @@ struct pe_bev_rare *pe_bev_rare(struct bufferevent *bev);
 /* Start and stop the timers as the state of the directions demands: to be called
  * when that has changed. 0 or -ENOMEM. */
 int pe_bev_update_timers(struct bufferevent *bev);
+
+/* bev_filter.c: whether what has been filtered cannot go on somewhere below; false for what is
+ * no filter. And: something below has been written, which is progress for those above. */
+bool pe_filter_is_stuck(const struct bufferevent *bev);
+void pe_filter_moved_below(struct bufferevent *under);
 
 /* Which of the directions in bev->expired, which is cleared, have made no progress
  * for too long and wait still. The timers of the others are set again. */

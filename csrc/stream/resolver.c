@@ -74,6 +74,7 @@ static struct {
     int threads;
     int queue_length, busy; /* of the two lists */
     int jobs;               /* in all */
+    int max;                /* of jobs; 0: any number */
 } pool = {
     .lock = PTHREAD_MUTEX_INITIALIZER,
     .more = PTHREAD_COND_INITIALIZER,
@@ -424,9 +425,11 @@ static int pool_start(const struct pe_resolver *resolver, struct pe_lookup *look
     job->lookup = lookup;
     lookup->state = job;
     lock_pool();
+    err = pool.max != 0 && pool.jobs >= pool.max ? -ENOBUFS : 0;
     pool.jobs++;
     move_job(job, JOB_QUEUED, &pool.queued);
-    err = staff();
+    if (err == 0)
+        err = staff();
     if (err < 0) {
         lookup->state = NULL;
         free_job(job);
@@ -450,6 +453,12 @@ static void pool_cancel(const struct pe_resolver *resolver, struct pe_lookup *lo
 }
 
 static const struct pe_resolver pool_resolver = {NULL, pool_start, pool_cancel};
+
+void pe_resolver_set_max(int max) {
+    lock_pool();
+    pool.max = max;
+    unlock_pool();
+}
 
 int pe_pool_of_lookups_threads(void) {
     int n;

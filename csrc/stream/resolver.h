@@ -57,6 +57,10 @@ void pe_lookup_cancel(struct pe_lookup *lookup);
 /* To be called by resolvers: hands the answer out. */
 void pe_lookup_finish(struct pe_lookup *lookup, int err, const struct evutil_addrinfo *list);
 
+/* Let the pool have at most `max` lookups under way, those of all bases together; one more
+ * fails with -ENOBUFS. 0, as at first: any number. From any thread. */
+void pe_resolver_set_max(int max);
+
 /* The pool: threads that there are now, and jobs not yet done with, cancelled ones
  * included. For tests. */
 int pe_pool_of_lookups_threads(void);

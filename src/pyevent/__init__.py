@@ -2,7 +2,8 @@
 
 Two names for one thing: classes with methods (:class:`EventBase`, :class:`Event`,
 :class:`Buffer`, :class:`BufferEvent`, :class:`Listener`) and libevent's own names
-(``event_base_dispatch``, ``bufferevent_setcb`` ...), which are the same callables.
+(``event_base_dispatch``, ``bufferevent_setcb`` ...), which are the same callables. Only what
+makes connections has libevent's defaults: nothing is closed and nothing is limited unless told so.
 """
 
 from pyevent import _boot  # noqa: F401  first: it makes the compiled modules importable

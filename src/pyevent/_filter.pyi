@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, SupportsIndex
 
 from pyevent._buffer import Buffer
 from pyevent._stream import BufferEvent
@@ -15,5 +15,9 @@ class Filter(BufferEvent):
         output_filter: _FilterFunction | None = None,
         options: int = 0,
         arg: object = None,
+        *,
+        max_input: SupportsIndex | None = ...,
+        max_output: SupportsIndex | None = ...,
+        resume_output: SupportsIndex | None = ...,
     ) -> None: ...
     def get_filters(self) -> tuple[_FilterFunction | None, _FilterFunction | None, Any]: ...

@@ -3,7 +3,8 @@
 A Filter keeps the connection below alive (in the place where others have the object
 that owns their descriptor), and is itself held by the base while it has callbacks, as
 any connection. The C filter has a borrowed pointer to it as context, and is freed
-before it goes.
+before it goes. One that is not held may be called in the middle of its deallocation,
+if a subclass's finalizer has not called ours: then there is nothing to filter.
 
 Closing what is below together with the filter is done here, not in C: the Python object
 below must see it, and live until the last of its output is written.
@@ -16,7 +17,7 @@ from cpython.ref cimport Py_DECREF
 from libc.errno cimport ENOMEM, EPROTO, errno
 
 from pyevent._buffer cimport buffer_view
-from pyevent._core cimport check
+from pyevent._core cimport check, check_err
 from pyevent._loop cimport (
     Attached,
     EventBase,
@@ -31,9 +32,17 @@ from pyevent._stream cimport (
     bev_adopt,
     bev_detach,
     bev_end,
+    bev_enter,
     bev_kind,
-    bev_require,
+    bev_limit,
+    bev_limits,
+    bev_stays_for_output,
+    bev_unmade,
     checked_callback,
+    limits_of,
+    methods_of,
+    overrides,
+    refuse_made,
 )
 from pyevent.c.buffer cimport evbuffer
 from pyevent.c.stream cimport *
@@ -45,6 +54,7 @@ from pyevent.constants import FlushMode
 
 cdef extern from "Python.h":
     void PyErr_SetObject(object kind, object value)
+    Py_ssize_t Py_REFCNT(PyObject *)
 
 
 cdef tuple MODES = tuple(FlushMode)
@@ -107,10 +117,15 @@ cdef int result_of(object value) except -1:
 
 cdef bufferevent_filter_result filter_input(evbuffer *src, evbuffer *dst, Py_ssize_t limit,
                                             bufferevent_flush_mode mode, void *ctx) noexcept:
-    cdef Filter self = <Filter>ctx
-    cdef BufferEvent under = self.file
-    cdef object function = self.input_filter
-    if self.bev == NULL or under is None or under.bev == NULL:
+    cdef Filter self
+    cdef BufferEvent under
+    cdef object function
+    if Py_REFCNT(<PyObject *>ctx) == 0:
+        return <bufferevent_filter_result>BEV_NEED_MORE
+    self = <Filter>ctx
+    under = self.file
+    function = self.input_filter
+    if self.bev == NULL or function is None or under is None or under.bev == NULL:
         return <bufferevent_filter_result>BEV_NEED_MORE  # it is being taken apart
     return <bufferevent_filter_result>run(self, function, src, under, &under.input_view,
                                           dst, self, &self.input_view, limit, <int>mode)
@@ -118,10 +133,15 @@ cdef bufferevent_filter_result filter_input(evbuffer *src, evbuffer *dst, Py_ssi
 
 cdef bufferevent_filter_result filter_output(evbuffer *src, evbuffer *dst, Py_ssize_t limit,
                                              bufferevent_flush_mode mode, void *ctx) noexcept:
-    cdef Filter self = <Filter>ctx
-    cdef BufferEvent under = self.file
-    cdef object function = self.output_filter
-    if self.bev == NULL or under is None or under.bev == NULL:
+    cdef Filter self
+    cdef BufferEvent under
+    cdef object function
+    if Py_REFCNT(<PyObject *>ctx) == 0:
+        return <bufferevent_filter_result>BEV_NEED_MORE
+    self = <Filter>ctx
+    under = self.file
+    function = self.output_filter
+    if self.bev == NULL or function is None or under is None or under.bev == NULL:
         return <bufferevent_filter_result>BEV_NEED_MORE
     return <bufferevent_filter_result>run(self, function, src, self, &self.output_view,
                                           dst, under, &under.output_view, limit, <int>mode)
@@ -130,13 +150,25 @@ cdef bufferevent_filter_result filter_output(evbuffer *src, evbuffer *dst, Py_ss
 # --- filters ------------------------------------------------------------------------------
 
 cdef void filter_detach(Attached one) noexcept:
+    """Close it, and what is below if that goes with it: any number of filters, one after
+    the other."""
     cdef Filter self = <Filter>one
-    cdef BufferEvent under = self.file
-    cdef object functions = (self.input_filter, self.output_filter, self.filter_arg)
-    bev_detach(self)
-    self.input_filter = self.output_filter = self.filter_arg = None
-    if self.closes_under and under is not None:
-        bev_end(under)
+    cdef BufferEvent under
+    cdef object input_filter, output_filter, user_arg  # dropped when it is closed
+    while self is not None:
+        under = self.file if self.closes_under else None
+        input_filter, output_filter = self.input_filter, self.output_filter
+        user_arg = self.filter_arg
+        self.input_filter = self.output_filter = self.filter_arg = None
+        bev_detach(self)
+        self = None
+        if under is None or under.bev == NULL:
+            pass
+        elif under.kind == filter_kind and not overrides(under, BufferEvent, "close"):
+            if not bev_stays_for_output(under):
+                self = <Filter>under
+        else:
+            bev_end(under)
 
 
 cdef int filter_kind = register_kind(filter_detach)
@@ -156,6 +188,7 @@ cdef class Filter(BufferEvent):
     :param options: with BEV_OPT_CLOSE_ON_FREE closing the filter also closes *underlying*,
         when its output has been written; else that lives on without callbacks.
     :param arg: passed on to both functions.
+    :param max_input: as of a :class:`BufferEvent`; so are the others.
     :raises RuntimeError: *underlying* is closed, or has a filter already.
 
     BEV_ERROR comes to the event callback as BEV_EVENT_ERROR. So does an exception, which
@@ -165,57 +198,89 @@ cdef class Filter(BufferEvent):
     """
 
     def __init__(self, BufferEvent underlying not None, input_filter=None, output_filter=None,
-                 int options=0, arg=None):
+                 int options=0, arg=None, *, max_input=..., max_output=..., resume_output=...):
         cdef bufferevent_filter_cb run_input = NULL
         cdef bufferevent_filter_cb run_output = NULL
         cdef bufferevent *bev
-        if self.bev != NULL:
-            raise RuntimeError(f"{self!r} is set up already")
-        bev_require(underlying)
+        cdef bufferevent *under
+        cdef bev_limits limits
+        cdef object readcb, writecb, eventcb, user_arg  # of `underlying`, dropped last
+        cdef int calls = methods_of(type(self), Filter)
+        cdef int err
+        limits_of(type(self), max_input, max_output, resume_output, ..., &limits)
         checked_callback(input_filter, "input_filter")
         checked_callback(output_filter, "output_filter")
-        if pe_bufferevent_is_filtered(underlying.bev):
+        refuse_made(self)
+        under = bev_enter(underlying)
+        if pe_bufferevent_is_filtered(under):
             raise RuntimeError(f"{underlying!r} has a filter already")
         if input_filter is not None:
             run_input = filter_input
         if output_filter is not None:
             run_output = filter_output
-        bev = bufferevent_filter_new(underlying.bev, run_input, run_output,
+        bev = bufferevent_filter_new(under, run_input, run_output,
                                      options & ~BEV_OPT_CLOSE_ON_FREE, NULL, <void *>self)
-        if bev == NULL:
-            check(-1)
-        self.closes_under = (options & BEV_OPT_CLOSE_ON_FREE) != 0
-        self.input_filter = input_filter
-        self.output_filter = output_filter
-        self.filter_arg = arg
-        bev_adopt(self, underlying.owner, bev, filter_kind, underlying, Filter)
-        underlying.uses_methods = False
-        unhold(underlying)
-        underlying.readcb = underlying.writecb = underlying.eventcb = None
-        underlying.user_arg = None
+        err = -errno if bev == NULL else bev_limit(bev, &limits)
+        if err == 0 and underlying.bev != NULL and self.owner is None:
+            readcb, writecb = underlying.readcb, underlying.writecb
+            eventcb, user_arg = underlying.eventcb, underlying.user_arg
+            underlying.uses_methods = False
+            underlying.readcb = underlying.writecb = underlying.eventcb = None
+            underlying.user_arg = None
+            self.closes_under = (options & BEV_OPT_CLOSE_ON_FREE) != 0
+            self.input_filter = input_filter
+            self.output_filter = output_filter
+            self.filter_arg = arg
+            self.file = underlying
+            bev_adopt(self, underlying.owner, bev, filter_kind, calls, &limits)
+            unhold(underlying)
+            return
+        if bev != NULL:
+            bufferevent_free(bev)
+        # Enabling what is below may run code, if that is an end of a pair.
+        bev_enter(underlying)
+        refuse_made(self)
+        check_err(err, underlying)
 
     def __dealloc__(self):
-        cdef object under = self.file
-        if self.bev != NULL and self.closes_under and under is not None:
-            bev_end(<BufferEvent>under)
+        if self.bev != NULL:  # a subclass's finalizer has not called ours
+            filter_detach(self)
 
     def get_filters(self):
         """``(input_filter, output_filter, arg)`` as they were given."""
+        bev_enter(self)
         return self.input_filter, self.output_filter, self.filter_arg
 
 
 # --- pairs ----------------------------------------------------------------------------------
 
-def _new_pair(type cls, EventBase base not None, int options):
-    """Two of `cls`, a subclass of BufferEvent, without calling its __init__."""
+def _new_pair(type cls, EventBase base not None, int options, size_t input_max,
+              size_t pause_high, size_t pause_low, unsigned short lookups_max):
+    """Two of `cls`, a subclass of BufferEvent, without calling its __init__; 0: no limit."""
     cdef bufferevent *pair[2]
-    cdef BufferEvent first = cls.__new__(cls)
-    cdef BufferEvent second = cls.__new__(cls)
+    cdef bev_limits limits
+    cdef int calls = methods_of(cls, BufferEvent)
+    cdef BufferEvent first = bev_unmade(cls)
+    cdef BufferEvent second = bev_unmade(cls)
     cdef object of_first = weakref.ref(first), of_second = weakref.ref(second)
-    base_enter(base)
-    check(bufferevent_pair_new(base.base, options, pair))
-    try:
-        bev_adopt(first, base, pair[0], bev_kind, of_second, BufferEvent)
-    finally:
-        bev_adopt(second, base, pair[1], bev_kind, of_first, BufferEvent)
+    cdef int err
+    limits.input_max = input_max
+    limits.pause_high = pause_high
+    limits.pause_low = pause_low
+    limits.lookups_max = lookups_max
+    refuse_made(first)  # making the second may have done anything
+    if first is second:
+        raise TypeError(f"{cls!r} makes one object for both ends of a pair")
+    check(bufferevent_pair_new(base_enter(base), options, pair))
+    err = bev_limit(pair[0], &limits)
+    if err == 0:
+        err = bev_limit(pair[1], &limits)
+    if err < 0:
+        bufferevent_free(pair[0])
+        bufferevent_free(pair[1])
+        check_err(err, base)
+    first.file = of_second
+    second.file = of_first
+    bev_adopt(first, base, pair[0], bev_kind, calls, &limits)
+    bev_adopt(second, base, pair[1], bev_kind, calls, &limits)
     return first, second

@@ -2,15 +2,14 @@
 
 A RateLimit is one reference to a C configuration, connections have others. The
 members of a RateLimitGroup keep the C group: it limits them also when nobody has the
-Python object any more. Nothing here belongs to a base, and nothing holds a
-connection.
+Python object any more, until its base is closed. Nothing holds a connection.
 """
 
 from libc.stdint cimport uint64_t
 from posix.time cimport timeval
 
 from pyevent._core cimport check, to_ns
-from pyevent._loop cimport EventBase, base_enter
+from pyevent._loop cimport EventBase, base_enter, leave
 from pyevent.c.ratelimit cimport *
 
 
@@ -18,21 +17,17 @@ cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
 
 
-cdef ev_token_bucket_cfg *limit_require(RateLimit self) except NULL:
+cdef ev_token_bucket_cfg *limit_enter(RateLimit self) except NULL:
     if self.cfg == NULL:
-        raise RuntimeError(f"{self!r}: it was freed")
+        raise RuntimeError(f"{self!r}: it was freed, or never set up")
     return self.cfg
 
 
-cdef object limit_of(ev_token_bucket_cfg *cfg):
-    """A RateLimit that stands for `cfg`; None for NULL."""
-    cdef RateLimit self
-    if cfg == NULL:
-        return None
-    self = RateLimit.__new__(RateLimit)
+cdef void limit_of(RateLimit self, ev_token_bucket_cfg *cfg) noexcept:
+    """Have `self`, a new one, stand for `cfg`, which may be NULL."""
     self.cfg = cfg
-    cfg.refs += 1
-    return self
+    if cfg != NULL:
+        cfg.refs += 1
 
 
 cdef size_t bytes_of(object value, size_t otherwise) except? 0:
@@ -66,8 +61,10 @@ cdef class RateLimit:
             raise RuntimeError(f"{self!r} is set up already")
         if not (1 <= reads <= read_most <= <size_t>PY_SSIZE_T_MAX
                 and 1 <= writes <= write_most <= <size_t>PY_SSIZE_T_MAX and us > 0):
-            raise ValueError(f"1 <= rate <= burst and tick > 0 must hold, not {reads}, "
-                             f"{read_most}, {writes}, {write_most} and {tick!r}")
+            raise ValueError("1 <= rate <= burst and tick > 0 must hold, not "
+                             f"read_rate={read_rate!r}, read_burst={read_burst!r}, "
+                             f"write_rate={write_rate!r}, write_burst={write_burst!r} and "
+                             f"tick={tick!r}")
         tv.tv_sec = us // 1_000_000
         tv.tv_usec = us % 1_000_000
         self.cfg = ev_token_bucket_cfg_new(reads, read_most, writes, write_most, &tv)
@@ -81,11 +78,12 @@ cdef class RateLimit:
         raise TypeError("cannot pickle or copy 'RateLimit' objects")
 
     def __repr__(self):
-        cdef ev_token_bucket_cfg *cfg = self.cfg
-        if cfg == NULL:
+        cdef tuple key
+        if self.cfg == NULL:
             return "<RateLimit freed>"
-        return (f"RateLimit({cfg.rate[PE_RATE_READ]}, {cfg.burst[PE_RATE_READ]}, "
-                f"{cfg.rate[PE_RATE_WRITE]}, {cfg.burst[PE_RATE_WRITE]}, {self.tick:g})")
+        key = limit_key(self)
+        shown = ", ".join(["None" if n == PY_SSIZE_T_MAX else str(n) for n in key[:4]])
+        return f"RateLimit({shown}, {key[4] * 1e-9:g})"
 
     def __eq__(self, other):
         if not isinstance(other, RateLimit):
@@ -104,40 +102,46 @@ cdef class RateLimit:
     @property
     def read_rate(self):
         """Bytes per tick that may be read."""
-        return limit_require(self).rate[PE_RATE_READ]
+        return limit_enter(self).rate[PE_RATE_READ]
 
     @property
     def read_burst(self):
         """How many can be saved up."""
-        return limit_require(self).burst[PE_RATE_READ]
+        return limit_enter(self).burst[PE_RATE_READ]
 
     @property
     def write_rate(self):
         """Bytes per tick that may be written."""
-        return limit_require(self).rate[PE_RATE_WRITE]
+        return limit_enter(self).rate[PE_RATE_WRITE]
 
     @property
     def write_burst(self):
         """How many can be saved up."""
-        return limit_require(self).burst[PE_RATE_WRITE]
+        return limit_enter(self).burst[PE_RATE_WRITE]
 
     @property
     def tick(self):
         """The length of a tick in seconds."""
-        return limit_require(self).tick_ns * 1e-9
+        return limit_enter(self).tick_ns * 1e-9
 
 
 cdef tuple limit_key(RateLimit self):
-    if self.cfg == NULL:
+    cdef ev_token_bucket_cfg *cfg = self.cfg
+    cdef size_t read_rate, read_burst, write_rate, write_burst
+    cdef int64_t tick_ns
+    if cfg == NULL:
         return (id(self),)
-    return self.read_rate, self.read_burst, self.write_rate, self.write_burst, self.cfg.tick_ns
+    read_rate, write_rate = cfg.rate[PE_RATE_READ], cfg.rate[PE_RATE_WRITE]
+    read_burst, write_burst = cfg.burst[PE_RATE_READ], cfg.burst[PE_RATE_WRITE]
+    tick_ns = cfg.tick_ns
+    return read_rate, read_burst, write_rate, write_burst, tick_ns
 
 
 # --- groups -----------------------------------------------------------------------------
 
-cdef bufferevent_rate_limit_group *group_require(RateLimitGroup self) except NULL:
-    if self.group == NULL:
-        raise RuntimeError(f"{self!r}: it was freed, or never set up")
+cdef bufferevent_rate_limit_group *group_enter(RateLimitGroup self) except NULL:
+    if self.group == NULL or self.owner is None or self.owner.base == NULL:
+        raise RuntimeError(f"{self!r}: it was freed or its base is closed, or it was never set up")
     return self.group
 
 
@@ -153,29 +157,36 @@ cdef class RateLimitGroup:
     """
 
     def __init__(self, EventBase base not None, RateLimit limit not None):
-        if self.group != NULL:
+        cdef ev_token_bucket_cfg *cfg
+        if self.owner is not None:
             raise RuntimeError(f"{self!r} is set up already")
-        base_enter(base)
-        self.group = bufferevent_rate_limit_group_new(base.base, limit_require(limit))
+        cfg = limit_enter(limit)
+        self.group = bufferevent_rate_limit_group_new(base_enter(base), cfg)
         if self.group == NULL:
             check(-1)
+        self.owner = base
 
     def __dealloc__(self):
-        if self.group != NULL:
-            pe_rate_group_let_go(self.group)
+        cdef bufferevent_rate_limit_group *group = self.group
+        if group != NULL:
+            self.group = NULL
+            pe_rate_group_let_go(group)
 
     def __reduce__(self):
         raise TypeError("cannot pickle or copy 'RateLimitGroup' objects")
 
     def __repr__(self):
+        cdef size_t n
         if self.group == NULL:
             return "<RateLimitGroup freed>"
-        return f"<RateLimitGroup of {pe_rate_group_count(self.group)}>"
+        n = pe_rate_group_count(self.group)
+        return f"<RateLimitGroup of {n}>"
 
     def __len__(self):
-        return <Py_ssize_t>pe_rate_group_count(group_require(self))
+        return <Py_ssize_t>pe_rate_group_count(group_enter(self))
 
     def __bool__(self):
+        group_enter(self)
         return True  # also without members
 
     def free(self):
@@ -186,34 +197,35 @@ cdef class RateLimitGroup:
 
     def set_cfg(self, RateLimit limit not None):
         """Limit them to something else; what is left is kept, as far as that holds it."""
-        check(bufferevent_rate_limit_group_set_cfg(group_require(self), limit_require(limit)))
+        cdef bufferevent_rate_limit_group *group = group_enter(self)
+        leave(self.owner, bufferevent_rate_limit_group_set_cfg(group, limit_enter(limit)))
 
     def set_min_share(self, size_t share):
         """Let a member move *share* bytes at a time (64 at first), also if its part is less."""
-        check(bufferevent_rate_limit_group_set_min_share(group_require(self), share))
+        leave(self.owner, bufferevent_rate_limit_group_set_min_share(group_enter(self), share))
 
     def get_read_limit(self):
         """How many bytes are left to be read; may be less than 0."""
-        return bufferevent_rate_limit_group_get_read_limit(group_require(self))
+        return bufferevent_rate_limit_group_get_read_limit(group_enter(self))
 
     def get_write_limit(self):
         """How many bytes are left to be written; may be less than 0."""
-        return bufferevent_rate_limit_group_get_write_limit(group_require(self))
+        return bufferevent_rate_limit_group_get_write_limit(group_enter(self))
 
     def decrement_read(self, Py_ssize_t decr):
         """Take *decr* bytes away, or add them if it is negative; the totals do not count it."""
-        check(bufferevent_rate_limit_group_decrement_read(group_require(self), decr))
+        leave(self.owner, bufferevent_rate_limit_group_decrement_read(group_enter(self), decr))
 
     def decrement_write(self, Py_ssize_t decr):
         """Take *decr* bytes away, or add them if it is negative; the totals do not count it."""
-        check(bufferevent_rate_limit_group_decrement_write(group_require(self), decr))
+        leave(self.owner, bufferevent_rate_limit_group_decrement_write(group_enter(self), decr))
 
     def get_totals(self):
         """``(read, written)``: the bytes that its members have moved."""
         cdef uint64_t were_read, were_written
-        bufferevent_rate_limit_group_get_totals(group_require(self), &were_read, &were_written)
+        bufferevent_rate_limit_group_get_totals(group_enter(self), &were_read, &were_written)
         return were_read, were_written
 
     def reset_totals(self):
         """Count from 0 again."""
-        bufferevent_rate_limit_group_reset_totals(group_require(self))
+        bufferevent_rate_limit_group_reset_totals(group_enter(self))

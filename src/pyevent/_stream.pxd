@@ -6,6 +6,11 @@ from pyevent._loop cimport Attached, EventBase
 from pyevent.c.stream cimport bufferevent
 
 
+cdef struct bev_limits:
+    size_t input_max, pause_high, pause_low  # of pe_bev_set_limits; 0: no limit
+    unsigned short lookups_max               # 0: no limit
+
+
 cdef class BufferEvent(Attached):
     cdef bufferevent *bev          # NULL: closed
     cdef object readcb
@@ -21,16 +26,31 @@ cdef class BufferEvent(Attached):
 
 
 cdef int bev_kind
-cdef int bev_adopt(BufferEvent self, EventBase base, bufferevent *bev, int kind, object file,
-                   type plain) except -1
+
+# The C object of an open connection: how each public method begins (docs/design/cython.md).
+cdef bufferevent *bev_enter(BufferEvent self) except NULL
+
+cdef int methods_of(type cls, type plain) except -1
+cdef int refuse_made(BufferEvent self) except -1
+cdef BufferEvent bev_unmade(type cls)
+cdef int bev_adopt(BufferEvent self, EventBase base, bufferevent *bev, int kind, int calls,
+                   bev_limits *limits) except -1
+cdef int limits_of(type cls, object max_input, object max_output, object resume_output,
+                   object max_lookups, bev_limits *limits) except -1
+cdef int bev_limit(bufferevent *bev, bev_limits *limits) noexcept
 cdef void bev_detach(Attached one) noexcept
 cdef void bev_end(BufferEvent self) noexcept
-cdef int bev_require(BufferEvent self) except -1
+cdef bint bev_stays_for_output(BufferEvent self) noexcept
 cdef bint bev_stands_on(Attached one, int fd) noexcept
+
+# A descriptor that is given to us: fd_taken(), then either give_up() or drop_taken().
+cdef int fd_taken(object file, bint closes) except -2
+cdef object give_up(object file, int fd, bint closes)
+cdef void drop_taken(object file, int fd, bint closes) noexcept
 
 cdef bint call(Attached self, object callback, PyObject **args, size_t n, str message) noexcept
 cdef int fd_to_serve(object file, bint closes) except -2
 cdef int unblock_file(object file, int fd) except -1
-cdef object give_up(object file, int fd, bint closes)
-cdef bint overrides(object self, type base, str name)
+cdef bint overrides(object self, type base, str name) except -1
+cdef bint overrides_in(type cls, type base, str name) except -1
 cdef object checked_callback(object callback, str what)

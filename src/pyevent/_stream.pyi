@@ -1,7 +1,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from types import TracebackType
-from typing import Any, SupportsFloat, SupportsIndex
+from typing import Any, ClassVar, SupportsFloat, SupportsIndex
 
 from _typeshed import FileDescriptorLike, ReadableBuffer
 from typing_extensions import Self
@@ -15,9 +15,25 @@ from pyevent.constants import BevEvent, EventFlag
 _Address = tuple[str, int] | tuple[str, int, int, int] | str | bytes | PathLike[str]
 
 class BufferEvent(Attached):
+    max_input: ClassVar[int | None]
+    max_output: ClassVar[int | None]
+    resume_output: ClassVar[int | None]
+    max_lookups: ClassVar[int | None]
     def __init__(
-        self, base: EventBase, fd: FileDescriptorLike | None = -1, options: int = 0
+        self,
+        base: EventBase,
+        fd: FileDescriptorLike | None = -1,
+        options: int = 1,
+        *,
+        max_input: SupportsIndex | None = ...,
+        max_output: SupportsIndex | None = ...,
+        resume_output: SupportsIndex | None = ...,
+        max_lookups: SupportsIndex | None = ...,
     ) -> None: ...
+    @classmethod
+    def socket_new(
+        cls, base: EventBase, fd: FileDescriptorLike | None = -1, options: int = 0
+    ) -> Self: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -63,7 +79,7 @@ class BufferEvent(Attached):
     def setfd(self, fd: FileDescriptorLike | None) -> None: ...
     def replacefd(self, fd: FileDescriptorLike | None) -> None: ...
     @property
-    def error(self) -> OSError | None: ...
+    def error(self) -> OSError | BufferError | None: ...
     @property
     def peername(self) -> Any: ...
     @property
@@ -122,7 +138,17 @@ class BufferEvent(Attached):
     def get_max_single_read(self) -> int: ...
     def get_max_single_write(self) -> int: ...
     @classmethod
-    def pair(cls, base: EventBase, options: int = 0) -> tuple[Self, Self]: ...
+    def pair(
+        cls,
+        base: EventBase,
+        options: int = 0,
+        *,
+        max_input: SupportsIndex | None = ...,
+        max_output: SupportsIndex | None = ...,
+        resume_output: SupportsIndex | None = ...,
+    ) -> tuple[Self, Self]: ...
+    @classmethod
+    def pair_new(cls, base: EventBase, options: int = 0) -> tuple[Self, Self]: ...
     def pair_get_partner(self) -> Self | None: ...
     def get_partner(self) -> Self | None: ...
     def filter(
@@ -131,8 +157,25 @@ class BufferEvent(Attached):
         output_filter: _FilterFunction | None = None,
         options: int = 0,
         arg: object = None,
+        *,
+        max_input: SupportsIndex | None = ...,
+        max_output: SupportsIndex | None = ...,
+        resume_output: SupportsIndex | None = ...,
+    ) -> Filter: ...
+    def filter_new(
+        self,
+        input_filter: _FilterFunction | None = None,
+        output_filter: _FilterFunction | None = None,
+        options: int = 0,
+        arg: object = None,
     ) -> Filter: ...
     def get_underlying(self) -> BufferEvent | None: ...
+    def set_input_max(self, max_input: SupportsIndex | None) -> None: ...
+    def get_input_max(self) -> int | None: ...
+    def set_output_pause(
+        self, max_output: SupportsIndex | None, resume_output: SupportsIndex | None = ...
+    ) -> None: ...
+    def get_output_pause(self) -> tuple[int, int] | tuple[None, None]: ...
     def set_rate_limit(self, limit: RateLimit | None) -> None: ...
     def get_token_bucket_cfg(self) -> RateLimit | None: ...
     def get_read_limit(self) -> int: ...

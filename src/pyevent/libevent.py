@@ -145,7 +145,7 @@ evbuffer_commit_space = Buffer.commit
 evbuffer_freeze = Buffer.freeze
 evbuffer_unfreeze = Buffer.unfreeze
 
-bufferevent_socket_new = BufferEvent
+bufferevent_socket_new = BufferEvent.socket_new
 bufferevent_socket_connect = BufferEvent.socket_connect
 bufferevent_socket_connect_hostname = BufferEvent.socket_connect_hostname
 bufferevent_socket_connect_hostname_hints = BufferEvent.socket_connect_hostname_hints
@@ -174,10 +174,14 @@ bufferevent_trigger = BufferEvent.trigger
 bufferevent_trigger_event = BufferEvent.trigger_event
 bufferevent_priority_set = BufferEvent.priority_set
 bufferevent_get_priority = BufferEvent.get_priority
-bufferevent_pair_new = BufferEvent.pair
+bufferevent_pair_new = BufferEvent.pair_new
 bufferevent_pair_get_partner = BufferEvent.pair_get_partner
-bufferevent_filter_new = BufferEvent.filter
+bufferevent_filter_new = BufferEvent.filter_new
 bufferevent_get_underlying = BufferEvent.get_underlying
+bufferevent_set_input_max = BufferEvent.set_input_max
+bufferevent_get_input_max = BufferEvent.get_input_max
+bufferevent_set_output_pause = BufferEvent.set_output_pause
+bufferevent_get_output_pause = BufferEvent.get_output_pause
 
 ev_token_bucket_cfg_new = RateLimit
 ev_token_bucket_cfg_free = RateLimit.free

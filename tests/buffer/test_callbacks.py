@@ -293,7 +293,7 @@ def test_a_connection_s_callbacks_stay_without_its_buffer(base, socketpair):
     """Nobody but the base has the connection or its buffer, and both are there."""
     near, far = socketpair
     told = Told()
-    gone = weakref.ref(BufferEvent(base, near))
+    gone = weakref.ref(BufferEvent(base, near, options=0))
     assert gone() is None
     bev = BufferEvent(base, near)
     gone = weakref.ref(bev), weakref.ref(bev.input)

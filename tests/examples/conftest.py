@@ -192,6 +192,7 @@ def kinds():
 def shared_server(request):
     """A running server for all tests of a module."""
     with contextlib.closing(start(*request.param)) as running:
+        running.name = request.param[0]
         running.warm_up()
         yield running
         running.stop()

@@ -55,11 +55,23 @@ def test_a_partial_line_waits_for_its_end(server, client):
         assert client.receive(sock, 6) == b"guveq\n"
 
 
-@pytest.mark.parametrize("size", [16383, 16384, 16385, MIB, 5 * MIB + 1])
+@pytest.mark.parametrize("size", [16383, 16384, 16385, MIB - 1, 5 * MIB + 1])
 def test_a_line_of_any_length_comes_back_whole(server, client, size):
+    if size > MIB and server.name == "bufferevent":
+        pytest.skip("its limit is 1 MiB")
     with server.connect() as sock:
         line = b"x" * (size - 6) + b"Wombat" + b"\n"
         assert client.exchange(sock, line) == client.rot13(line)
+
+
+def test_a_connection_with_a_limit_ends_at_a_line_that_exceeds_it(server):
+    if server.name != "bufferevent":
+        pytest.skip("it has none")
+    with server.connect() as sock:
+        with contextlib.suppress(ConnectionError):
+            sock.sendall(b"x" * (2 * MIB))
+        with contextlib.suppress(ConnectionError):
+            assert sock.recv(1) == b""
 
 
 def test_many_lines_in_one_piece_are_answered_in_order(server, client):

@@ -5,6 +5,7 @@ import gc
 import io
 import os
 import socket
+import warnings
 import weakref
 
 import pytest
@@ -20,7 +21,9 @@ from pyevent import (
     BufferEvent,
     EventBase,
     Listener,
+    bufferevent_socket_new,
 )
+from pyevent._core import _fail_allocation
 
 
 def is_open(fd):
@@ -118,7 +121,7 @@ def test_socket_is_kept_alive_without_close_on_free(streams, base):
     near, peer = streams.sockets()
     fd = near.fileno()
     gone = weakref.ref(near)
-    bev = BufferEvent(base, near)
+    bev = BufferEvent(base, near, options=0)
     del near
     gc.collect()
     assert gone() is not None
@@ -134,24 +137,197 @@ def test_socket_is_kept_alive_without_close_on_free(streams, base):
     assert gone() is None
 
 
-def test_file_is_refused_with_close_on_free_and_left_as_it_was(base):
+def test_file_keeps_its_descriptor_and_the_connection_has_a_duplicate(streams, base):
     reading, writing = os.pipe()
-    with open(reading, "rb") as file:
-        with pytest.raises(TypeError, match="takes an int or a socket"):
-            BufferEvent(base, file, BEV_OPT_CLOSE_ON_FREE)
-        with pytest.raises(TypeError, match="takes an int or a socket"):
-            Listener(base, file, print)
-        assert os.get_blocking(file.fileno())
-        assert base.dispatch() == 1
+    seen = []
+    with open(reading, "rb", buffering=0) as file:
+        bev = BufferEvent(base, file)
+        own = bev.fd
+        assert own not in (-1, reading)
+        assert not os.get_inheritable(own)
+        bev.setcb(lambda bev, arg: seen.append(bev.read(10)))
+        bev.enable(EV_READ)
+        os.write(writing, b"text")
+        streams.until(lambda: seen)
+        assert seen == [b"text"]
+        bev.close()
+        assert not is_open(own)
+        os.write(writing, b"more")
+        assert file.read(10) == b"more"
     os.close(writing)
 
 
-def test_descriptor_given_as_a_number_is_left_as_it_is(base):
+def test_descriptor_given_as_a_number_is_left_as_it_is_and_then_closed(base):
     reading, writing = os.pipe()
-    bev = BufferEvent(base, reading, BEV_OPT_CLOSE_ON_FREE)
+    bev = BufferEvent(base, reading)
     assert os.get_blocking(reading)
     bev.close()
+    assert not is_open(reading)
     os.close(writing)
+
+
+@pytest.mark.parametrize("given", ["number", "socket", "file"])
+def test_construction_that_fails_leaves_the_descriptor_to_its_owner(base, given):
+    near, far = socket.socketpair()
+    file = near if given == "socket" else File(near.fileno())
+    if given == "number":
+        file = near.fileno()
+    tries = [
+        lambda: BufferEvent(base, file, max_input=0),
+        lambda: BufferEvent(base, file, max_output="much"),
+        lambda: BufferEvent(base, file, max_lookups=1 << 16),
+    ]
+    for make in tries:
+        with pytest.raises((TypeError, ValueError)):
+            make()
+    bev = None
+    for n in range(1, 20):
+        assert is_open(near.fileno())
+        _fail_allocation(n)
+        try:
+            bev = BufferEvent(base, file, max_input=5)
+            break
+        except MemoryError:
+            pass
+        finally:
+            _fail_allocation(0)
+    bev.close()
+    if given == "file":
+        base.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            BufferEvent(base, file)
+        near.close()
+    assert not is_open(near.detach())
+    far.close()
+
+
+def test_number_is_closed_by_a_connection_and_by_socket_new_only_if_told_so(base):
+    for make, closes in [
+        (BufferEvent, True),
+        (BufferEvent.socket_new, False),
+        (bufferevent_socket_new, False),
+        (lambda base, fd: bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE), True),
+    ]:
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        fd = near.detach()
+        make(base, fd).close()
+        assert is_open(fd) is not closes
+        if not closes:
+            os.close(fd)
+        far.close()
+
+
+def test_socket_new_of_a_subclass_does_not_call_its_constructor(base):
+    class Own(BufferEvent):
+        def __init__(self, what):
+            raise AssertionError("called")
+
+        def on_read(self):
+            pass
+
+    with Own.socket_new(base) as bev:
+        assert type(bev) is Own
+        with pytest.raises(RuntimeError, match="set up already"):
+            BufferEvent.__init__(bev, base)
+
+    class Odd(BufferEvent):
+        def __new__(cls, *args):
+            return 5
+
+    class Same(BufferEvent):
+        one = BufferEvent(base)
+
+        def __new__(cls, *args):
+            return cls.one
+
+    with pytest.raises(TypeError, match="no BufferEvent"):
+        Odd.socket_new(base)
+    with pytest.raises(RuntimeError, match="set up already"):
+        Same.socket_new(base)
+
+
+def test_subclass_of_socket_runs_no_code_when_it_gives_its_descriptor_up(base):
+    class Loud(socket.socket):
+        def detach(self):
+            raise AssertionError("called")
+
+        @property
+        def _closed(self):
+            return False
+
+        @_closed.setter
+        def _closed(self, value):
+            assert not value
+
+    near, far = socket.socketpair()
+    loud = Loud(fileno=near.detach())
+    fd = loud.fileno()
+    with BufferEvent(base, loud) as bev:
+        assert bev.fd == fd
+        assert loud.fileno() == -1
+    assert not is_open(fd)
+    far.close()
+
+
+def test_dropped_connection_with_a_descriptor_of_its_own_warns(base):
+    near, far = socket.socketpair()
+    bev = BufferEvent(base, near)
+    fd = bev.fd
+    with pytest.warns(ResourceWarning, match=rf"unclosed <BufferEvent fd={fd} "):
+        del bev
+    assert not is_open(fd)
+    assert far.recv(1) == b""
+    far.close()
+
+
+def test_connection_that_owns_nothing_is_dropped_silently(streams, base):
+    near, _ = streams.sockets()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        BufferEvent(base)
+        BufferEvent(base, near.fileno(), options=0)
+        BufferEvent.pair(base)
+        BufferEvent(base, near).close()
+        held = BufferEvent(base, streams.sockets()[0])
+        held.setcb(print)
+        del held
+        gc.collect()
+
+
+def test_blocking_number_is_warned_of_in_development_mode(run_python):
+    code = """
+    import os, socket, warnings
+    from pyevent import BufferEvent, EventBase
+
+    near, far = socket.socketpair()
+    with EventBase() as base, far:
+        for change in (None, "setfd", "replacefd"):
+            bev = None if change is None else BufferEvent(base)
+            try:
+                with near.dup() as given:
+                    fd = given.fileno()
+                    bev.__getattribute__(change)(fd) if bev else BufferEvent(base, fd)
+            except RuntimeWarning as warning:
+                assert f"descriptor {fd} blocks" in str(warning), warning
+            else:
+                raise AssertionError(change)
+        near.setblocking(False)
+        BufferEvent(base, near.detach()).close()
+    """
+    run_python(code)
+    assert run_python(
+        """
+        import socket
+        from pyevent import BufferEvent, EventBase
+
+        with EventBase() as base:
+            for one in socket.socketpair():
+                BufferEvent(base, one.detach()).close()
+        print("quiet")
+        """,
+        options=("-W", "error"),
+    ) == "quiet\n"
 
 
 @pytest.mark.parametrize("none", [None, -1])
@@ -243,7 +419,7 @@ def test_descriptor_can_be_taken_away(streams, base, none):
 def test_socket_given_to_setfd_is_kept_alive_without_close_on_free(streams, base):
     near, peer = streams.sockets()
     gone = weakref.ref(near)
-    bev = BufferEvent(base)
+    bev = BufferEvent(base, options=0)
     bev.setfd(near)
     del near
     gc.collect()
@@ -271,20 +447,57 @@ def test_socket_given_later_gives_its_descriptor_up_with_close_on_free(streams, 
         os.close(old)
 
 
-def test_file_given_later_is_refused_with_close_on_free(streams):
+@pytest.mark.parametrize("change", ["setfd", "replacefd"])
+def test_file_given_later_keeps_its_descriptor_too(streams, change):
     bev, _ = streams.pair()
     old = bev.fd
     reading, writing = os.pipe()
-    with open(reading, "rb") as file, pytest.raises(TypeError, match="takes an int or a socket"):
-        bev.setfd(file)
-    assert bev.fd == old
+    with open(reading, "rb") as file:
+        getattr(bev, change)(file)
+        own = bev.fd
+        assert own not in (old, reading)
+        bev.close()
+        assert is_open(reading)
+    assert not is_open(own)
+    assert is_open(old) is (change == "setfd")
+    os.close(writing)
+    if change == "setfd":
+        os.close(old)
+
+
+@pytest.mark.parametrize("options", [0, BEV_OPT_CLOSE_ON_FREE])
+@pytest.mark.parametrize("change", ["setfd", "replacefd"])
+def test_its_own_descriptor_given_again_changes_nothing(streams, base, options, change):
+    near, peer = streams.sockets()
+    bev = BufferEvent(base, near, options)
+    fd = bev.fd
+    getattr(bev, change)(fd)
+    if not options and change == "replacefd":
+        bev.replacefd(near)
+        assert near.fileno() == fd
+    assert bev.fd == fd
+    assert is_open(fd)
+    bev.write(b"still")
+    assert streams.receive(peer, 5) == b"still"
+    bev.close()
+    near.close()
+    assert not is_open(fd) or options == 0
+
+
+@pytest.mark.parametrize("change", ["setfd", "replacefd"])
+def test_file_given_to_what_takes_no_descriptor_leaves_nothing_open(base, change):
+    end, other = BufferEvent.pair(base, BEV_OPT_CLOSE_ON_FREE)
+    reading, writing = os.pipe()
+    with open(reading, "rb") as file, pytest.raises(OSError):
+        getattr(end, change)(file)
+    assert end.get_partner() is other
     os.close(writing)
 
 
 def test_replacefd_closes_the_object_that_owns_the_old_one(streams, base):
     """Else the object would close somebody else's descriptor of that number one day."""
     near, peer = streams.sockets()
-    bev = BufferEvent(base, near)
+    bev = BufferEvent(base, near, options=0)
     old = near.fileno()
     bev.replacefd(-1)
     assert near.fileno() == -1

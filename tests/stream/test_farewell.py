@@ -73,7 +73,7 @@ def test_file_object_is_kept_until_the_farewell_is_over(streams, base):
 
     file = File()
     gone = weakref.ref(file)
-    bev = BufferEvent(base, file)
+    bev = BufferEvent(base, file, options=0)
     bev.write(b"y" * SIZE)
     bev.close_after_flush()
     del bev, file

@@ -59,7 +59,10 @@ typedef void (*bufferevent_event_cb)(struct bufferevent *bev, short what, void *
 /* --- making and freeing --------------------------------------------------- */
 
 /* A bufferevent on the non-blocking stream descriptor `fd`: a socket, a pipe, a
- * terminal; -1 when there is none yet. `options` are BEV_OPT_ bits. Writing is
+ * terminal; -1 when there is none yet. That it does not block is for the caller to see to, as
+ * with libevent: its flags are left alone. Bytes go to and come from a socket without
+ * waiting in any case; a pipe that blocks holds the loop up, and so does a file that
+ * sendfile(2) sends. `options` are BEV_OPT_ bits. Writing is
  * enabled, reading is not. NULL with errno set: ENOMEM, or EINVAL without a
  * base. */
 struct bufferevent *bufferevent_socket_new(struct event_base *base, evutil_socket_t fd,
@@ -79,7 +82,8 @@ int bufferevent_socket_connect(struct bufferevent *bev, const struct sockaddr *a
  * family. `family` is AF_UNSPEC, AF_INET or AF_INET6, `port` 1 to 65535;
  * `evdns_base` may be NULL: names are then looked up by getaddrinfo(3) in threads.
  * BEV_EVENT_ERROR comes with bufferevent_socket_get_dns_error when the name is not
- * found, else with the errno of the last address. -1 and no callback when nothing
+ * found (EVUTIL_EAI_AGAIN and ENOBUFS: too many lookups are under way), else with the errno
+ * of the last address. -1 and no callback when nothing
  * was begun. bufferevent_free, setfd and replacefd end it at once. */
 int bufferevent_socket_connect_hostname(struct bufferevent *bev, struct evdns_base *evdns_base,
                                         int family, const char *hostname, int port);
@@ -110,7 +114,7 @@ int bufferevent_decref(struct bufferevent *bev);
  * TCP take back what the peer has not read yet. It is freed as it is when the
  * connection breaks, or when nothing has gone out for `timeout` (NULL: 60 seconds;
  * looked at once in that time) and, after all is written, no end of file has come
- * for so long. Marks and timeouts are reset. The pointer is not to be used afterwards, except that
+ * for so long. Marks, limits and timeouts are reset. The pointer is not to be used afterwards, except that
  * bufferevent_free ends it early, and bufferevent_setcb takes it back: then it is the
  * caller's as before. -1 and nothing has changed: ENOMEM, or EINVAL when it is freed.
  * Not in libevent. */
@@ -135,8 +139,9 @@ void bufferevent_getcb(struct bufferevent *bev, bufferevent_data_cb *readcb_ptr,
                        void **cbarg_ptr);
 
 /* Another descriptor (-1: none). setfd leaves the old one open; replacefd closes
- * it. What is in the output goes to the new one. -1 when that cannot be watched:
- * then there is none, and `fd` is the caller's. */
+ * it, unless it is the same number, which changes nothing. What is in the output goes to
+ * the new one. -1 when that cannot be watched: then there is none, and `fd` is the
+ * caller's. */
 int bufferevent_setfd(struct bufferevent *bev, evutil_socket_t fd);
 int bufferevent_replacefd(struct bufferevent *bev, evutil_socket_t fd);
 
@@ -186,8 +191,9 @@ int bufferevent_read_buffer(struct bufferevent *bev, struct evbuffer *buf);
 /* --- control -------------------------------------------------------------- */
 
 /* Switch directions on and off: EV_READ, EV_WRITE or both. Enabling EV_WRITE with
- * nothing to write calls the write callback once, from the loop. Disabling
- * EV_WRITE does not cancel a connect. */
+ * nothing to write calls the write callback of a socket once, from the loop; not while
+ * output is stuck, without a descriptor, or of a pair or filter. Disabling EV_WRITE
+ * does not cancel a connect. */
 int bufferevent_enable(struct bufferevent *bev, short event);
 int bufferevent_disable(struct bufferevent *bev, short event);
 
@@ -196,8 +202,8 @@ short bufferevent_get_enabled(struct bufferevent *bev);
 
 /* The event callback gets BEV_EVENT_TIMEOUT, with READING or WRITING, when nothing
  * was read for `timeout_read` while reading is enabled, or nothing written for
- * `timeout_write` while output waits; and that direction is disabled. NULL or
- * zero: no limit. */
+ * `timeout_write` while output waits, of a filter also what waits below; and that direction
+ * is disabled. NULL or zero: no limit. */
 int bufferevent_set_timeouts(struct bufferevent *bev, const struct timeval *timeout_read,
                              const struct timeval *timeout_write);
 
@@ -219,6 +225,29 @@ int bufferevent_getwatermark(struct bufferevent *bev, short events, size_t *lowm
 int bufferevent_set_output_high(struct bufferevent *bev, size_t mark, bufferevent_data_cb cb,
                                 void *cbarg);
 
+/* How much input it holds: at `max` bytes reading stops, and the kernel holds the peer, until
+ * some is taken. When the read callback has run and the input is full still, or cannot
+ * run because the low mark lies higher, the event callback gets BEV_EVENT_READING |
+ * BEV_EVENT_ERROR with ENOBUFS, and reading is disabled; nothing is lost. A high mark takes
+ * the place of `max`: then the program has said itself how much it wants to hold. A filter
+ * may exceed it by what its function makes of one call. 0, as at first: no limit. The
+ * Python classes have 1 MiB. -1: ENOMEM, or EINVAL when it is freed. Not in libevent. */
+int bufferevent_set_input_max(struct bufferevent *bev, size_t max);
+
+/* What was set; 0: no limit. */
+size_t bufferevent_get_input_max(const struct bufferevent *bev);
+
+/* Do not read while the bufferevent's own output is above `high` bytes, until it is down to
+ * `low`: a peer that takes no answers is to ask no more. After an error of writing that
+ * is over. Two ends that both write much at once and both pause wait for each other: the
+ * one that sends a lot unasked should not pause. `high` 0, as at first: never. The Python
+ * classes have 1 MiB and 256 KiB. -1: EINVAL when `low` > `high` or it is freed, or ENOMEM.
+ * Not in libevent. */
+int bufferevent_set_output_pause(struct bufferevent *bev, size_t high, size_t low);
+
+/* What was set: 0 and 0 for never. Each pointer may be NULL. */
+void bufferevent_get_output_pause(const struct bufferevent *bev, size_t *high, size_t *low);
+
 struct bufferevent_stats {
     uint64_t bytes_read, bytes_written;
     uint64_t reads, writes; /* system calls */
@@ -235,7 +264,7 @@ enum bufferevent_flush_mode {
 };
 
 /* For pairs and filters (see there); a socket's output is on its way anyhow. 1: a
- * filter has passed something on, 0: there was nothing to do. */
+ * filter has passed something on, 0: there was nothing to do. -1, EINVAL: no such mode. */
 int bufferevent_flush(struct bufferevent *bev, short iotype, enum bufferevent_flush_mode mode);
 
 enum bufferevent_trigger_options {
@@ -244,7 +273,8 @@ enum bufferevent_trigger_options {
 };
 
 /* Run the read callback (EV_READ), the write callback (EV_WRITE) or both if the
- * low marks allow it. `options` are BEV_TRIG_ bits. */
+ * low marks allow it. `options` are BEV_TRIG_ bits. What triggers itself runs from the
+ * loop after 64 calls one inside the other. */
 void bufferevent_trigger(struct bufferevent *bev, short iotype, int options);
 
 /* Run the event callback with the BEV_EVENT_ bits `what`. */
@@ -312,8 +342,8 @@ typedef enum bufferevent_filter_result (*bufferevent_filter_cb)(
  * `underlying` lives on, without callbacks.
  *
  * `free_context` (or NULL) is called with `ctx` when no function can be called any
- * more. NULL with errno EINVAL or ENOMEM: then `ctx` and `underlying` stay the
- * caller's, as they were. */
+ * more. NULL with errno EINVAL, ENOMEM, or ELOOP for more than 64 filters one over the
+ * other: then `ctx` and `underlying` stay the caller's, as they were. */
 struct bufferevent *bufferevent_filter_new(struct bufferevent *underlying,
                                            bufferevent_filter_cb input_filter,
                                            bufferevent_filter_cb output_filter, int options,

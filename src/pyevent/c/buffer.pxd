@@ -89,6 +89,7 @@ cdef extern from "event2/buffer.h":
     int evbuffer_add_reference(evbuffer *buf, const void *data, size_t n,
                                evbuffer_ref_cleanup_cb cleanup, void *extra)
     int evbuffer_prepend(evbuffer *buf, const void *data, size_t n)
+    int evbuffer_remove(evbuffer *buf, void *data, size_t n)
     int evbuffer_drain(evbuffer *buf, size_t n)
     Py_ssize_t evbuffer_copyout_from(evbuffer *buf, const evbuffer_ptr *pos, void *out, size_t n)
 

@@ -39,6 +39,7 @@ cdef extern from "event2/bufferevent.h":
     int BEV_EVENT_TIMEOUT, BEV_EVENT_CONNECTED
     int BEV_OPT_CLOSE_ON_FREE
     int BEV_OK, BEV_NEED_MORE, BEV_ERROR
+    int BEV_FINISHED
 
     ctypedef enum bufferevent_filter_result "enum bufferevent_filter_result":
         pass
@@ -76,6 +77,10 @@ cdef extern from "event2/bufferevent.h":
     int bufferevent_shutdown_write(bufferevent *bev)
     int bufferevent_set_output_high(bufferevent *bev, size_t mark, bufferevent_data_cb cb,
                                     void *arg)
+    int bufferevent_set_input_max(bufferevent *bev, size_t max)
+    size_t bufferevent_get_input_max(const bufferevent *bev)
+    int bufferevent_set_output_pause(bufferevent *bev, size_t high, size_t low)
+    void bufferevent_get_output_pause(const bufferevent *bev, size_t *high, size_t *low)
     int bufferevent_get_stats(bufferevent *bev, bufferevent_stats *stats)
     int bufferevent_socket_connect(bufferevent *bev, const sockaddr *addr, int socklen)
     void bufferevent_free(bufferevent *bev)
@@ -115,6 +120,12 @@ cdef extern from "stream/bufferevent.h":
     bint pe_bufferevent_connecting(const bufferevent *bev)
     bint pe_bufferevent_closes_fd(const bufferevent *bev)
     bint pe_bufferevent_is_filtered(const bufferevent *bev)
+    int pe_bev_set_limits(bufferevent *bev, size_t input_max, size_t pause_high,
+                          size_t pause_low)
+
+
+cdef extern from "stream/resolver.h":
+    int pe_pool_of_lookups_jobs()
 
 
 cdef extern from "event2/listener.h":

@@ -85,6 +85,90 @@ TEST(enable_write_calls_the_write_callback_once_from_the_loop) {
     close_ctx(&c);
 }
 
+TEST(enable_write_calls_nobody_without_a_descriptor) {
+    struct ctx c;
+    struct bufferevent *bev;
+
+    open_ctx(&c, 0);
+    bev = bufferevent_socket_new(c.base, -1, 0);
+    bufferevent_setcb(bev, told_read, told_write, told_event, &c.told);
+    bufferevent_enable(bev, EV_WRITE);
+    run_ready(c.base);
+    run_ready(c.base);
+    CHECK_EQ(c.told.writes, 0);
+    bufferevent_free(bev);
+    close_ctx(&c);
+}
+
+TEST(enable_write_calls_nobody_while_output_is_stuck) {
+    struct ctx c;
+    static const char block[1 << 22];
+
+    open_ctx(&c, 0);
+    bufferevent_write(c.bev, block, sizeof(block));
+    run_ready(c.base); /* until the kernel takes no more */
+    run_ready(c.base);
+    CHECK(evbuffer_get_length(bufferevent_get_output(c.bev)) > 0);
+    bufferevent_setwatermark(c.bev, EV_WRITE, sizeof(block), 0);
+    bufferevent_disable(c.bev, EV_WRITE);
+    bufferevent_enable(c.bev, EV_WRITE);
+    run_ready(c.base);
+    run_ready(c.base);
+    CHECK_EQ(c.told.writes, 0);
+    close_ctx(&c);
+}
+
+/* Pauses whenever it is called, and goes on a millisecond later. */
+struct pacer {
+    struct ctx c;
+    size_t got;
+};
+
+static void go_on(evutil_socket_t fd, short what, void *arg) {
+    (void)fd;
+    (void)what;
+    bufferevent_enable(((struct pacer *)arg)->c.bev, EV_WRITE);
+}
+
+static void take_some(evutil_socket_t fd, short what, void *arg) {
+    char bytes[4096];
+    ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+    (void)what;
+    ((struct pacer *)arg)->got += n > 0 ? (size_t)n : 0;
+}
+
+static void pause_writing(struct bufferevent *bev, void *arg) {
+    struct timeval soon = {0, 1000};
+
+    bufferevent_disable(bev, EV_WRITE);
+    CHECK_EQ(event_base_once(bufferevent_get_base(bev), -1, EV_TIMEOUT, go_on, arg, &soon), 0);
+}
+
+TEST(producer_that_pauses_in_its_write_callback_is_sent_to_the_end) {
+    static const char block[60000];
+    struct pacer p;
+    struct event *taker;
+    int one = 1;
+
+    memset(&p, 0, sizeof(p));
+    open_ctx(&p.c, 0);
+    CHECK_EQ(setsockopt(p.c.fds[0], SOL_SOCKET, SO_SNDBUF, &one, sizeof(one)), 0);
+    taker = event_new(p.c.base, p.c.fds[1], EV_READ | EV_PERSIST, take_some, &p);
+    event_add(taker, NULL);
+    bufferevent_setcb(p.c.bev, NULL, pause_writing, NULL, &p);
+    bufferevent_setwatermark(p.c.bev, EV_WRITE, sizeof(block), 0);
+    bufferevent_write(p.c.bev, block, sizeof(block));
+    bufferevent_enable(p.c.bev, EV_WRITE);
+    while (p.got < sizeof(block))
+        CHECK_EQ(event_base_loop(p.c.base, EVLOOP_ONCE), 0);
+    event_free(taker);
+    bufferevent_setcb(p.c.bev, NULL, NULL, NULL, NULL);
+    bufferevent_disable(p.c.bev, EV_WRITE);
+    CHECK_EQ(event_base_dispatch(p.c.base), 1); /* the last timer */
+    close_ctx(&p.c);
+}
+
 TEST(end_of_input_disables_reading_and_keeps_the_data) {
     struct ctx c;
 
@@ -244,6 +328,22 @@ TEST(write_timeout_runs_only_while_output_is_stuck) {
     run_until(c.base, &c.told.events, 1);
     CHECK_EQ(c.told.what, BEV_EVENT_WRITING | BEV_EVENT_TIMEOUT);
     CHECK_EQ(c.told.enabled, 0);
+    close_ctx(&c);
+}
+
+TEST(write_timeout_runs_without_a_descriptor_too) {
+    struct ctx c;
+    struct bufferevent *bev;
+
+    open_ctx(&c, 0);
+    bev = bufferevent_socket_new(c.base, -1, 0);
+    bufferevent_setcb(bev, told_read, told_write, told_event, &c.told);
+    put_timeout(bev, 0, 20);
+    bufferevent_write(bev, "x", 1);
+    run_until(c.base, &c.told.events, 1);
+    CHECK_EQ(c.told.what, BEV_EVENT_WRITING | BEV_EVENT_TIMEOUT);
+    CHECK_EQ(c.told.enabled, 0);
+    bufferevent_free(bev);
     close_ctx(&c);
 }
 

@@ -414,3 +414,30 @@ TEST(filter_below_its_low_mark_is_not_called_back) {
     CHECK_EQ(s.of_filter.reads, 1);
     close_stack(&s);
 }
+
+TEST(enabling_an_idle_filter_calls_nobody) {
+    struct stack s;
+
+    open_stack(&s, BEV_OPT_CLOSE_ON_FREE);
+    bufferevent_enable(s.filter, EV_READ | EV_WRITE);
+    run_ready(s.base);
+    run_ready(s.base);
+    CHECK_EQ(s.of_filter.writes, 0);
+    close_stack(&s);
+}
+
+TEST(write_timeout_tells_what_is_stuck_below) {
+    struct stack s;
+    struct timeval soon = {0, 20000};
+
+    open_stack(&s, BEV_OPT_CLOSE_ON_FREE);
+    bufferevent_disable(s.far, EV_READ);
+    bufferevent_set_timeouts(s.filter, NULL, &soon);
+    bufferevent_enable(s.filter, EV_WRITE);
+    bufferevent_write(s.filter, "abc", 3);
+    run_until(s.base, &s.of_filter.events, 1);
+    CHECK_EQ(s.of_filter.what, BEV_EVENT_WRITING | BEV_EVENT_TIMEOUT);
+    CHECK_EQ(s.of_filter.enabled & EV_WRITE, 0);
+    CHECK_EQ(output_len(s.under), 3);
+    close_stack(&s);
+}

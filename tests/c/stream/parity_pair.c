@@ -322,3 +322,15 @@ TEST(pair_cannot_move_to_another_base) {
     close_ends(&e);
     event_base_free(other);
 }
+
+TEST(enabling_an_idle_end_calls_nobody) {
+    struct ends e;
+
+    open_ends(&e, 0);
+    bufferevent_enable(e.a, EV_READ | EV_WRITE);
+    bufferevent_enable(e.b, EV_WRITE);
+    run_ready(e.base);
+    run_ready(e.base);
+    CHECK_EQ(e.of_a.writes + e.of_b.writes, 0);
+    close_ends(&e);
+}

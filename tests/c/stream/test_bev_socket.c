@@ -236,3 +236,113 @@ TEST(free_while_connecting) {
         close(clients[i]);
     close(listener);
 }
+
+TEST(replacing_a_descriptor_by_itself_keeps_it) {
+    struct ctx c;
+
+    open_ctx(&c, 0);
+    bufferevent_enable(c.bev, EV_READ);
+    bufferevent_replacefd(c.bev, c.fds[0]);
+    CHECK_EQ(bufferevent_getfd(c.bev), c.fds[0]);
+    send_text(c.fds[1], "x");
+    run_until(c.base, &c.told.reads, 1);
+    close_ctx(&c);
+}
+
+/* --- descriptors that block ---------------------------------------------------------- */
+
+/* What the program should not do, but may have done: the number stands for another file. */
+static void put_blocking_socket_at(int fd, int *peer) {
+    int fds[2];
+
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    CHECK_EQ(dup2(fds[0], fd), fd);
+    close(fds[0]);
+    *peer = fds[1];
+}
+
+struct twins {
+    struct ctx c[2];
+    int peer; /* of the socket that has come */
+    int calls;
+};
+
+static void replace_the_others(struct bufferevent *bev, void *arg) {
+    struct twins *t = arg;
+
+    if (t->calls++ == 0)
+        put_blocking_socket_at(t->c[bev == t->c[0].bev].fds[0], &t->peer);
+}
+
+TEST(number_that_has_become_a_blocking_socket_does_not_hold_the_loop) {
+    struct twins t;
+
+    memset(&t, 0, sizeof(t));
+    t.peer = -1;
+    open_ctx(&t.c[0], 0);
+    open_ctx(&t.c[1], 0);
+    CHECK_EQ(bufferevent_base_set(t.c[0].base, t.c[1].bev), 0);
+    for (int i = 0; i < 2; i++) {
+        bufferevent_setcb(t.c[i].bev, replace_the_others, NULL, NULL, &t);
+        bufferevent_enable(t.c[i].bev, EV_READ);
+        send_text(t.c[i].fds[1], "x");
+    }
+    turn(t.c[0].base); /* both are ready, and one finds another file */
+    CHECK_EQ(t.calls, 1);
+    bufferevent_free(t.c[0].bev);
+    bufferevent_free(t.c[1].bev);
+    event_base_free(t.c[0].base);
+    event_base_free(t.c[1].base);
+    close(t.c[0].fds[1]);
+    close(t.c[1].fds[1]);
+    close(t.peer);
+}
+
+TEST(blocking_socket_is_read_and_written_without_waiting) {
+    static const char block[1 << 22];
+    struct ctx c;
+    int fds[2];
+    size_t got = 0;
+
+    open_ctx(&c, 0);
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    CHECK_EQ(bufferevent_replacefd(c.bev, fds[0]), 0);
+    bufferevent_enable(c.bev, EV_READ);
+    bufferevent_write(c.bev, block, sizeof(block)); /* one span, then many */
+    for (int i = 0; i < 1000; i++)
+        evbuffer_add_reference(bufferevent_get_output(c.bev), block, 1000, NULL, NULL);
+    while (got < sizeof(block) + 1000 * 1000) {
+        ssize_t n;
+
+        turn(c.base);
+        n = recv(fds[1], (char[65536]){0}, 65536, MSG_DONTWAIT);
+        got += n > 0 ? (size_t)n : 0;
+    }
+    CHECK_EQ(c.told.events, 0);
+    close(fds[1]);
+    close_ctx(&c);
+}
+
+/* --- modes -------------------------------------------------------------------------- */
+
+TEST(flush_in_a_mode_that_is_none_is_an_error) {
+    struct ctx c;
+    struct bufferevent *pair[2], *filter;
+
+    open_ctx(&c, 0);
+    CHECK_EQ(bufferevent_pair_new(c.base, 0, pair), 0);
+    filter = bufferevent_filter_new(pair[0], NULL, NULL, 0, NULL, NULL);
+    for (int mode = -1; mode <= 3; mode += 4) {
+        struct bufferevent *bevs[] = {c.bev, pair[1], filter};
+
+        for (int i = 0; i < 3; i++) {
+            errno = 0;
+            CHECK_EQ(bufferevent_flush(bevs[i], EV_WRITE, (enum bufferevent_flush_mode)mode), -1);
+            CHECK_EQ(errno, EINVAL);
+        }
+    }
+    bufferevent_free(filter);
+    bufferevent_free(pair[0]);
+    bufferevent_free(pair[1]);
+    close_ctx(&c);
+}

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "stream/bufferevent.h"
 
@@ -203,6 +204,73 @@ TEST(close_after_flush_of_a_pipe_closes_when_all_is_written) {
     CHECK_EQ(event_base_dispatch(base), 1);
     CHECK_EQ(read(fds[0], got, sizeof(got)), 5);
     CHECK_EQ(read(fds[0], got, sizeof(got)), 0);
+    event_base_free(base);
+    close(fds[0]);
+}
+
+/* Both sides have ended before it is closed: the peer by now, or `other` here. */
+static void close_what_has_ended(struct event_base *base, struct bufferevent *bev,
+                                 struct bufferevent *other) {
+    struct told told = {0};
+    int64_t began = pe_clock_now();
+
+    bufferevent_setcb(bev, told_read, told_write, told_event, &told);
+    bufferevent_enable(bev, EV_READ);
+    if (other != NULL)
+        CHECK_EQ(bufferevent_flush(other, EV_WRITE, BEV_FINISHED), 0);
+    while (!(told.what & BEV_EVENT_EOF))
+        CHECK(event_base_loop(base, EVLOOP_ONCE) >= 0);
+    run_ready(base);
+    CHECK_EQ(bufferevent_close_after_flush(bev, NULL), 0);
+    CHECK_EQ(event_base_dispatch(base), 1);
+    CHECK(pe_clock_now() - began < 5 * PE_NS_PER_SEC);
+}
+
+TEST(close_after_flush_of_what_has_ended_on_both_sides_is_over_at_once) {
+    for (int writes = 0; writes < 2; writes++) {
+        struct ctx c;
+
+        open_ctx(&c, 0);
+        if (writes)
+            fill(c.bev, 10);
+        CHECK_EQ(bufferevent_shutdown_write(c.bev), 0);
+        turn(c.base);
+        shutdown(c.fds[1], SHUT_WR);
+        close_what_has_ended(c.base, c.bev, NULL);
+        CHECK_EQ(fcntl(c.fds[0], F_GETFD), -1);
+        event_base_free(c.base);
+        close(c.fds[1]);
+    }
+}
+
+TEST(pair_and_filter_that_have_ended_on_both_sides_are_over_at_once) {
+    for (int is_filter = 0; is_filter < 2; is_filter++) {
+        struct event_base *base = event_base_new();
+        struct bufferevent *pair[2], *bev;
+
+        CHECK_EQ(bufferevent_pair_new(base, 0, pair), 0);
+        bev = is_filter ? bufferevent_filter_new(pair[0], NULL, NULL, BEV_OPT_CLOSE_ON_FREE,
+                                                 NULL, NULL)
+                        : pair[0];
+        CHECK_EQ(bufferevent_shutdown_write(bev), 0);
+        close_what_has_ended(base, bev, pair[1]);
+        bufferevent_free(pair[1]);
+        event_base_free(base);
+    }
+}
+
+TEST(pipe_that_could_not_be_half_closed_is_closed_at_once) {
+    struct event_base *base = event_base_new();
+    struct bufferevent *bev;
+    int fds[2];
+
+    CHECK_EQ(pipe2(fds, O_NONBLOCK), 0);
+    bev = bufferevent_socket_new(base, fds[1], BEV_OPT_CLOSE_ON_FREE);
+    CHECK_EQ(bufferevent_shutdown_write(bev), 0);
+    turn(base);
+    CHECK_EQ(bufferevent_close_after_flush(bev, NULL), 0);
+    CHECK_EQ(event_base_dispatch(base), 1);
+    CHECK_EQ(fcntl(fds[1], F_GETFD), -1);
     event_base_free(base);
     close(fds[0]);
 }

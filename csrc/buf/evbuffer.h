@@ -113,6 +113,10 @@ int pe_evbuffer_put(struct evbuffer *buf, const void *data, size_t n);
  * and nothing has moved. */
 ssize_t pe_evbuffer_move(struct evbuffer *dst, struct evbuffer *src, size_t max);
 
+/* As evbuffer_remove_buffer, which the user calls, of any length: how many, or a negative
+ * errno. */
+ssize_t pe_evbuffer_remove_buffer(struct evbuffer *src, struct evbuffer *dst, size_t max);
+
 /* --- Reading in place --- */
 
 /* The first span and its length; NULL, 0 when the buffer is empty or its bytes

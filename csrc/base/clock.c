@@ -52,7 +52,26 @@ int64_t pe_ns_from_timeval(const struct timeval *tv) {
     return (sec + carry) * PE_NS_PER_SEC + us * PE_NS_PER_US;
 }
 
-void pe_ns_to_timeval(int64_t ns, struct timeval *tv) {
+int64_t pe_clock_wall_at(int64_t ns) {
+    int64_t difference = 0, best = INT64_MAX;
+
+    /* The other clock is read in the middle between two readings of this one; again,
+     * if they lie so far apart that another process must have run between them. */
+    for (int i = 0; i < 4 && best > PE_NS_PER_US; i++) {
+        int64_t before = pe_clock_now();
+        int64_t wall = pe_clock_wall();
+        int64_t took = pe_clock_now() - before;
+
+        if (took < best) {
+            best = took;
+            difference = wall - (before + took / 2);
+        }
+    }
+    return ns + difference;
+}
+
+/* `more` is added to the nanoseconds within a second before they are cut. */
+static void to_timeval(int64_t ns, int64_t more, struct timeval *tv) {
     int64_t sec = ns / PE_NS_PER_SEC;
     int64_t rest = ns % PE_NS_PER_SEC;
 
@@ -60,11 +79,19 @@ void pe_ns_to_timeval(int64_t ns, struct timeval *tv) {
         rest += PE_NS_PER_SEC;
         sec--;
     }
-    rest = (rest + PE_NS_PER_US - 1) / PE_NS_PER_US;
+    rest = (rest + more) / PE_NS_PER_US;
     if (rest == US_PER_SEC) {
         rest = 0;
         sec++;
     }
     tv->tv_sec = (time_t)sec;
     tv->tv_usec = (suseconds_t)rest;
+}
+
+void pe_ns_to_timeval(int64_t ns, struct timeval *tv) {
+    to_timeval(ns, PE_NS_PER_US - 1, tv);
+}
+
+void pe_time_to_timeval(int64_t ns, struct timeval *tv) {
+    to_timeval(ns, 0, tv);
 }

@@ -29,9 +29,14 @@ int64_t pe_clock_wall(void);
  * when it is longer than that. tv_usec may lie outside 0..999999. */
 int64_t pe_ns_from_timeval(const struct timeval *tv);
 
-/* Rounded up to the microsecond, so that waiting for `tv` is never too short.
- * A negative time gives a negative tv_sec and a tv_usec of 0..999999. */
+/* A duration, rounded up to the microsecond, so that waiting for `tv` is never too
+ * short; a point in time, rounded down, as clocks are read. A negative time gives a
+ * negative tv_sec and a tv_usec of 0..999999. */
 void pe_ns_to_timeval(int64_t ns, struct timeval *tv);
+void pe_time_to_timeval(int64_t ns, struct timeval *tv);
+
+/* The time of day when pe_clock_now() is `ns`, to some tens of nanoseconds. */
+int64_t pe_clock_wall_at(int64_t ns);
 
 /* Let `fn` be what pe_clock_now() answers; NULL: the system's clock again. */
 void pe_clock_set_source(int64_t (*fn)(void));

@@ -38,7 +38,7 @@ int evutil_gettime_monotonic(struct evutil_monotonic_timer *timer, struct timeva
         now = timer->last_ns;
     }
     timer->last_ns = now;
-    pe_ns_to_timeval(now, tp);
+    pe_time_to_timeval(now, tp);
     return 0;
 }
 

@@ -23,6 +23,10 @@
  * of the fd is to hear of whatever it waits for. */
 #define PE_READY_ERROR 0x100u
 
+/* Beside the mask in `old` of pe_backend_ops.set: the kernel may have lost the fd,
+ * which may be another file's by now. */
+#define PE_BACKEND_MAYBE 0x100u
+
 /* One result: the fd, the generation given with `set`, and what came. */
 struct pe_ready {
     int fd;
@@ -49,7 +53,9 @@ struct pe_backend_ops {
      * EV_CLOSED | EV_ET). From 0: the kernel takes it now or says why not,
      * and a registration that it has of an earlier file is replaced. Both
      * non-zero: if the kernel has lost the fd, it is added again. To 0: what
-     * the kernel has lost is no error. */
+     * the kernel has lost is no error. With PE_BACKEND_MAYBE in `old`: as from 0,
+     * errors too, but expect it to be there; a readiness that was told of is an
+     * edge once more. */
     int (*set)(struct pe_backend *b, int fd, uint32_t gen, unsigned old, unsigned want, void *slot);
 
     /* Wait at most `timeout_ns` (-1: no limit; it may be cut). Other threads

@@ -146,9 +146,10 @@ static unsigned always_ready(unsigned want) {
     return HAS_ALWAYS | (want & EV_ET ? CLEARED(HAS_ALWAYS) : 0);
 }
 
-/* Give the kernel the knotes `want` of `fd`, where it has `have`. 0 or the
- * first error of what was to be added. */
-static int change(struct kqueue_state *st, int fd, uint32_t gen, unsigned have, unsigned want) {
+/* Give the kernel the knotes `want` of `fd`, where it has `have`; `anew`: none of
+ * them is taken for what is wanted. 0 or the first error of what was to be added. */
+static int change(struct kqueue_state *st, int fd, uint32_t gen, unsigned have, unsigned want,
+                  bool anew) {
     struct kevent changes[MAX_CHANGES], receipts[MAX_CHANGES];
     struct timespec now = {0, 0};
     int n = 0, got, err = 0;
@@ -156,7 +157,7 @@ static int change(struct kqueue_state *st, int fd, uint32_t gen, unsigned have, 
     for (int i = 0; i < KINDS; i++) {
         unsigned kind = 1u << i, both = kind | CLEARED(kind);
 
-        if ((have & kind) && (have & both) != (want & both)) {
+        if ((have & kind) && (anew || (have & both) != (want & both))) {
             EV_SET(&changes[n], (unsigned)fd, filters[i], EV_DELETE | EV_RECEIPT, 0, 0, NULL);
             n++;
         }
@@ -190,6 +191,7 @@ static bool is_file(const struct stat *st) {
 static int kqueue_set(struct pe_backend *b, int fd, uint32_t gen, unsigned old, unsigned want,
                       void *slot) {
     struct kqueue_state *st = b->state;
+    bool anew = (old & PE_BACKEND_MAYBE) != 0;
     unsigned have, notes = notes_for(want);
     struct stat file;
     int err;
@@ -201,20 +203,20 @@ static int kqueue_set(struct pe_backend *b, int fd, uint32_t gen, unsigned old, 
     if (err < 0)
         return err;
     have = st->notes[fd];
-    if (want != 0 && (old == 0 || (have & HAS_ALWAYS))) {
+    if (want != 0 && (old == 0 || anew || (have & HAS_ALWAYS))) {
         if (fstat(fd, &file) < 0)
             return -errno;
         if (is_file(&file))
             notes = always_ready(want);
     }
-    err = change(st, fd, gen, have, notes);
+    err = change(st, fd, gen, have, notes, anew);
     if (err == -EPIPE) {
         have |= notes;
         notes = always_ready(want) | IS_BROKEN;
-        err = change(st, fd, gen, have, notes);
+        err = change(st, fd, gen, have, notes, false);
     }
     if (err < 0) {
-        (void)change(st, fd, gen, have | notes, 0); /* all or nothing */
+        (void)change(st, fd, gen, have | notes, 0, false); /* all or nothing */
         notes = 0;
     }
     st->notes[fd] = (uint8_t)notes;
@@ -294,7 +296,7 @@ static void note_end(struct kqueue_state *st, int fd, uint32_t gen) {
     unsigned have = st->notes[fd];
     unsigned want = have & ~(CLEARED(HAS_READ) | UNTIL_END);
 
-    if (change(st, fd, gen, have, want) == 0) /* else the fd was closed */
+    if (change(st, fd, gen, have, want, false) == 0) /* else the fd was closed */
         st->notes[fd] = (uint8_t)want;
 }
 

@@ -120,7 +120,7 @@ static int poll_set(struct pe_backend *b, int fd, uint32_t gen, unsigned old, un
             remove_entry(st, slot);
         return 0;
     }
-    if (old == 0) {
+    if (old == 0 || (old & PE_BACKEND_MAYBE)) {
         err = pe_fd_check(fd);
         if (err < 0)
             return err;

@@ -133,7 +133,7 @@ static int select_set(struct pe_backend *b, int fd, uint32_t gen, unsigned old, 
     int err;
 
     (void)slot;
-    if (want != 0 && old == 0) {
+    if (want != 0 && (old == 0 || (old & PE_BACKEND_MAYBE))) {
         err = pe_fd_check(fd);
         if (err < 0)
             return err;

@@ -31,7 +31,10 @@ static int open_backend(struct event_base *base, const struct event_config *cfg)
 static void init_plain(struct event_base *base, const struct event_config *cfg) {
     pe_list_init(&base->later);
     pe_list_init(&base->flush);
+    pe_list_init(&base->flushing);
+    pe_list_init(&base->watcher_marker);
     pe_list_init(&base->once);
+    pe_list_init(&base->unwatched);
     pe_list_init(&base->prepare_watchers);
     pe_list_init(&base->check_watchers);
     pe_list_init(&base->all_bases);
@@ -96,20 +99,29 @@ static void free_extensions(struct event_base *base) {
     }
 }
 
-void event_base_free_nofinalize(struct event_base *base) {
-    if (base == NULL)
-        return;
-    if (base->is_running) {
-        pe_log_warn("event_base_free: base %p is running and was not freed", (void *)base);
-        return;
+/* Whether it is neither running nor being freed; then nobody else may begin. */
+static bool begin_to_close(struct event_base *base) {
+    if (base->is_running || base->is_closing) {
+        pe_log_warn("event_base_free: base %p is %s and was not freed", (void *)base,
+                    base->is_running ? "running" : "being freed");
+        return false;
     }
+    base->is_closing = true;
+    base->runner = pthread_self();
+    return true;
+}
+
+static void free_base(struct event_base *base) {
     pe_bases_remove(base);
+    if (base->has_events)
+        pe_debug_count_base(-1);
     pe_timers_close(base);
     pe_queues_take_later(base);
     pe_signals_detach_fd(base);
     pe_signals_close(base);
     pe_wake_close(base);
     pe_iomap_close(base);
+    pe_event_forget_unwatched(base);
     pe_event_free_once(base);
     free_extensions(base);
     pe_watchers_close(base);
@@ -121,10 +133,16 @@ void event_base_free_nofinalize(struct event_base *base) {
     pe_free(PE_MEM_BASE, base);
 }
 
+void event_base_free_nofinalize(struct event_base *base) {
+    if (base != NULL && begin_to_close(base))
+        free_base(base);
+}
+
 void event_base_free(struct event_base *base) {
-    if (base != NULL && !base->is_running)
-        pe_queues_finalize(base);
-    event_base_free_nofinalize(base);
+    if (base == NULL || !begin_to_close(base))
+        return;
+    pe_queues_finalize(base); /* which calls out */
+    free_base(base);
 }
 
 void libevent_global_shutdown(void) {
@@ -149,8 +167,16 @@ int pe_base_set_extension(struct event_base *base, const void *key, void *value,
     ext->key = key;
     ext->value = value;
     ext->destroy = destroy;
+    ext->mend = NULL;
     base->extensions = ext;
     return 0;
+}
+
+void pe_base_mend_extension(struct event_base *base, const void *key, void (*mend)(void *value)) {
+    for (struct pe_extension *ext = base->extensions; ext != NULL; ext = ext->next) {
+        if (ext->key == key)
+            ext->mend = mend;
+    }
 }
 
 /* --- priorities ------------------------------------------------------------- */
@@ -249,20 +275,33 @@ int64_t pe_base_now(struct event_base *base) {
 }
 
 int event_base_gettimeofday_cached(struct event_base *base, struct timeval *tv) {
-    int64_t now = pe_base_now(base);
+    int64_t now = base != NULL ? base->now : 0;
 
-    pe_ns_to_timeval(pe_clock_wall() + (now - pe_clock_now()), tv);
+    if (now == 0 && base != NULL && base->is_running && !base->is_waiting &&
+        !base->keeps_fresh_time)
+        now = pe_base_now(base);
+    if (now == 0) { /* there is no turn that has a time */
+        pe_time_to_timeval(pe_clock_wall(), tv);
+        return 0;
+    }
+    if (now != base->wall_now) { /* two readings would not quite agree */
+        base->wall = pe_clock_wall_at(now);
+        base->wall_now = now;
+    }
+    pe_time_to_timeval(base->wall, tv);
     return 0;
 }
 
 int event_base_update_cache_time(struct event_base *base) {
+    if (base == NULL)
+        return pe_fail(-EINVAL);
     base->now = 0;
     return 0;
 }
 
 int event_gettime_monotonic(struct event_base *base, struct timeval *tv) {
     (void)base;
-    pe_ns_to_timeval(pe_clock_now(), tv);
+    pe_time_to_timeval(pe_clock_now(), tv);
     return 0;
 }
 

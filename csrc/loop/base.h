@@ -110,6 +110,11 @@ void *pe_base_extension(struct event_base *base, const void *key);
 int pe_base_set_extension(struct event_base *base, const void *key, void *value,
                           void (*destroy)(void *value));
 
+/* `mend` is called with the value of that key in a forked child, before the base is
+ * used there, to end what threads that are not there were in the middle of. It calls
+ * nothing out. */
+void pe_base_mend_extension(struct event_base *base, const void *key, void (*mend)(void *value));
+
 /* Wake the loop if it waits; from any thread that may be in the library. */
 void pe_base_wake(struct event_base *base);
 

@@ -1,9 +1,9 @@
 /* debug.c - a set of the addresses of all events that are set up.
  *
  * An open-addressing hash table with linear probing, at most half full, behind
- * a mutex, since bases in several threads share it. Where a lookup fails on
- * an event that was set up before the mode was switched on, the mode was
- * switched on too late: it must be the first call.
+ * a mutex, since bases in several threads share it. Events that were set up before
+ * the mode was switched on are not in it, so it must be the first call: while a base
+ * lives that had events, it is refused.
  */
 #include "loop/debug.h"
 
@@ -23,9 +23,24 @@ atomic_bool pe_debug_on;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const struct event **slots;
 static size_t slot_count, used;
+static atomic_int bases_with_events;
+
+void pe_debug_count_base(int n) {
+    atomic_fetch_add(&bases_with_events, n);
+}
+
+int pe_debug_enable(void) {
+    if (pe_debug_is_on())
+        return 0;
+    if (atomic_load(&bases_with_events) != 0)
+        return -EBUSY; /* their events would be taken for none */
+    atomic_store(&pe_debug_on, true);
+    return 0;
+}
 
 void event_enable_debug_mode(void) {
-    atomic_store(&pe_debug_on, true);
+    if (pe_debug_enable() < 0)
+        pe_log_error("event_enable_debug_mode: there are events already; it stays off");
 }
 
 static size_t place_of(const struct event *ev, size_t count) {

@@ -31,6 +31,11 @@ static inline bool pe_debug_check(const struct event *ev, const char *function) 
     return !pe_debug_is_on() || pe_debug_check_known(ev, function);
 }
 
+/* What event_enable_debug_mode does: 0, or -EBUSY while a base lives that has had
+ * events. Bases of that kind come (1) and go (-1). */
+int pe_debug_enable(void);
+void pe_debug_count_base(int n);
+
 /* Free the table; libevent_global_shutdown. */
 void pe_debug_shutdown(void);
 

@@ -13,6 +13,7 @@
 #include "loop/internal.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #include "base/clock.h"
 #include "base/errors.h"
@@ -64,6 +65,7 @@ int event_assign(struct event *ev, struct event_base *base, evutil_socket_t fd, 
         return pe_fail(-EINVAL);
     if (pe_debug_is_on() && !may_assign(ev))
         return -1;
+    pe_base_note_event(base);
     if (base->running_event == ev)
         base->calls_left = 0; /* in its own callback: what remains was for the old one */
     pe_io_init(&ev->io, fd, event_run, base->queue_count / 2);
@@ -100,20 +102,60 @@ static void free_memory(struct event *ev) {
 }
 
 void event_free(struct event *ev) {
-    if (ev == NULL)
+    if (ev == NULL || !pe_debug_check(ev, "event_free"))
         return;
+    if (ev->io.task.run == pe_event_run_finalizer) {
+        ev->calls = 1; /* its finalizer is due, or runs: the memory goes after that */
+        return;
+    }
     (void)event_del(ev); /* fails only for an event that was never set up */
     free_memory(ev);
 }
 
 /* --- waiting ---------------------------------------------------------------- */
 
+/* There is no such descriptor: nothing will be told, but the loop waits for it. */
+static void insert_unwatched(struct event_base *base, struct event *ev) {
+    pe_list_push_back(&base->unwatched, &ev->io.chain);
+    base->io_count++;
+    pe_base_note_added(base);
+}
+
+static void extract_unwatched(struct event_base *base, struct event *ev) {
+    pe_list_remove(&ev->io.chain);
+    base->io_count--;
+    pe_base_note_removed(base);
+}
+
+void pe_event_forget_unwatched(struct event_base *base) {
+    while (!pe_list_empty(&base->unwatched))
+        pe_event_forget(pe_container(base->unwatched.next, struct event, io.chain));
+}
+
+static int is_of_other_kind(struct pe_io *io, void *arg) {
+    const struct event *ev = arg;
+
+    return (io->want & EV_ET) != (ev->events & EV_ET);
+}
+
+/* In debug mode: whether its descriptor has events of the other kind of triggering. */
+static bool mixes_edges(struct event_base *base, struct event *ev) {
+    if (pe_iomap_foreach_of(base, ev->io.task.fd, is_of_other_kind, ev) == 0)
+        return false;
+    pe_log_error("event_add: fd %d has edge-triggered events and others", ev->io.task.fd);
+    return true;
+}
+
 static int insert(struct event_base *base, struct event *ev) {
-    int err;
+    int err = 0;
 
     if (ev->io.task.state & EVLIST_INSERTED)
         return 0;
-    if (ev->events & PE_EVENT_IO)
+    if ((ev->events & PE_EVENT_IO) && ev->io.task.fd < 0)
+        insert_unwatched(base, ev);
+    else if ((ev->events & PE_EVENT_IO) && pe_debug_is_on() && mixes_edges(base, ev))
+        err = -EINVAL;
+    else if (ev->events & PE_EVENT_IO)
         err = pe_io_set(base, &ev->io, ev->events & (PE_EVENT_IO | EV_ET));
     else if (ev->events & EV_SIGNAL)
         err = pe_signal_add(base, ev);
@@ -130,6 +172,8 @@ static void extract(struct event_base *base, struct event *ev) {
     ev->io.task.state &= (uint8_t)~EVLIST_INSERTED;
     if (ev->events & EV_SIGNAL)
         pe_signal_del(base, ev);
+    else if (ev->io.task.fd < 0)
+        extract_unwatched(base, ev);
     else
         (void)pe_io_set(base, &ev->io, 0); /* taking away never fails */
 }
@@ -201,7 +245,8 @@ int event_del(struct event *ev) {
         return pe_fail(-EINVAL);
     if (!(ev->io.task.state & EVLIST_INIT) || ev->base == NULL)
         return pe_fail(-EINVAL);
-    pe_event_forget(ev);
+    if (!(ev->io.task.state & EVLIST_FINALIZING)) /* else there is only its finalizer */
+        pe_event_forget(ev);
     return 0;
 }
 
@@ -232,11 +277,11 @@ static void event_fire(struct event_base *base, struct pe_timer *timer) {
     pe_task_activate(base, &ev->io.task, EV_TIMEOUT);
 }
 
-static void activate_calls(struct event_base *base, struct event *ev, short res, short calls) {
+static void activate_calls(struct event_base *base, struct event *ev, short res, int calls) {
     if (!pe_task_is_queued(&ev->io.task))
         ev->calls = calls;
-    else if (ev->calls <= INT16_MAX - calls)
-        ev->calls = (short)(ev->calls + calls);
+    else
+        ev->calls = ev->calls <= INT_MAX - calls ? ev->calls + calls : INT_MAX;
     pe_task_activate(base, &ev->io.task, res);
 }
 
@@ -250,7 +295,18 @@ void event_active(struct event *ev, int res, short ncalls) {
 }
 
 void pe_event_signalled(struct event_base *base, struct event *ev, unsigned n) {
-    activate_calls(base, ev, EV_SIGNAL, n > INT16_MAX ? INT16_MAX : (short)n);
+    activate_calls(base, ev, EV_SIGNAL, n > INT_MAX ? INT_MAX : (int)n);
+}
+
+void pe_event_drop_signals(struct event *ev) {
+    struct event_base *base = ev->base;
+
+    if (!pe_task_is_queued(&ev->io.task) || !(ev->io.task.res & EV_SIGNAL))
+        return;
+    ev->io.task.res &= (short)~EV_SIGNAL;
+    ev->calls = 1;
+    if (ev->io.task.res == 0)
+        pe_task_cancel(base, &ev->io.task);
 }
 
 /* The next deadline of a persistent event that is about to be called. */
@@ -259,6 +315,8 @@ static void rearm(struct event_base *base, struct event *ev) {
 
     if (ev->interval_ns == 0)
         return;
+    if (ev->io.task.res == EV_TIMEOUT && pe_timer_is_set(&ev->timer))
+        return; /* made active by hand: its time is still to come */
     now = pe_base_now(base);
     due = now + ev->interval_ns;
     if (ev->io.task.res & EV_TIMEOUT) {
@@ -293,7 +351,7 @@ static void run_signal(struct event_base *base, struct event *ev, short what) {
         callback(fd, what, arg);
         if (base->calls_left > 0 && base->wants_break) {
             ev->io.task.state &= (uint8_t)~EVLIST_SIGNAL;
-            activate_calls(base, ev, what, (short)base->calls_left); /* stays due */
+            activate_calls(base, ev, what, base->calls_left); /* stays due */
             return;
         }
     }
@@ -328,9 +386,20 @@ void pe_event_run_finalizer(struct event_base *base, struct pe_task *task) {
     bool frees = ev->calls != 0;
 
     (void)base;
-    ev->io.task.run = event_run;
+    if (!frees)
+        ev->io.task.run = event_run; /* the callback may free it */
     callback(ev, ev->arg);
     if (frees)
+        free_memory(ev);
+}
+
+/* Its base goes without it. */
+void pe_event_drop_finalizer(struct event_base *base, struct pe_task *task) {
+    struct event *ev = pe_container(task, struct event, io.task);
+
+    pe_task_cancel(base, task);
+    task->run = event_run;
+    if (ev->calls != 0)
         free_memory(ev);
 }
 

@@ -19,7 +19,7 @@ int event_pending(const struct event *ev, short what, struct timeval *tv) {
         found |= EV_TIMEOUT;
     what &= EV_TIMEOUT | PE_EVENT_IO | EV_SIGNAL;
     if (tv != NULL && (what & EV_TIMEOUT) && (ev->io.task.state & EVLIST_TIMEOUT))
-        pe_ns_to_timeval(pe_clock_wall() + (ev->timer.node.key - pe_clock_now()), tv);
+        pe_time_to_timeval(pe_clock_wall_at(ev->timer.node.key), tv);
     return found & what;
 }
 
@@ -33,8 +33,10 @@ bool pe_event_is_idle(const struct event *ev) {
 }
 
 int event_base_set(struct event_base *base, struct event *ev) {
-    if (base == NULL || !(ev->io.task.state & EVLIST_INIT) || !pe_event_is_idle(ev))
+    if (base == NULL || !(ev->io.task.state & EVLIST_INIT) || !pe_event_is_idle(ev) ||
+        (ev->io.task.state & EVLIST_FINALIZING))
         return pe_fail(-EINVAL);
+    pe_base_note_event(base);
     ev->base = base;
     ev->io.task.pri = (uint8_t)(base->queue_count / 2);
     ev->io.gen = 0; /* a registration of the other base */

@@ -4,10 +4,16 @@
  * either would disturb the parent, and closing the child's copies does not. So
  * the child first closes them all and marks each base; the first use of a base
  * there opens descriptors of its own and registers every event with them.
+ *
+ * Of all threads only the one that forked is in the child. A base that another one
+ * was running, or freeing, was left at a call out: what that thread still had to do,
+ * and what it kept in lists to find its way back, is put right there. For that reason
+ * no head of a list and no cursor is on a stack.
  */
 #include "loop/internal.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "base/errors.h"
 #include "base/sock.h"
@@ -32,6 +38,7 @@ static void guard_fork(void) {
 }
 
 void pe_bases_add(struct event_base *base) {
+    base->pid = getpid();
     pthread_once(&fork_once, guard_fork);
     lock_list();
     pe_list_push_back(&all_bases, &base->all_bases);
@@ -52,10 +59,37 @@ static void close_copies(int fds[2]) {
     }
 }
 
+/* The thread that ran the base, or freed it, is not here. */
+static void mend(struct event_base *base) {
+    base->is_running = false;
+    base->is_closing = false;
+    base->running_event = NULL;
+    base->running_pri = base->queue_count;
+    base->now = 0;
+    pe_list_remove(&base->watcher_marker);
+    pe_flush_mend(base);
+}
+
+/* In a child: what was caught, and what other threads were doing, is the parent's. */
+static void enter_child(struct event_base *base) {
+    if (base->calls_left > 0) /* then the event is still there: deleting it ends the calls */
+        base->running_event->io.task.state &= (uint8_t)~EVLIST_SIGNAL;
+    base->calls_left = 0;
+    pe_signals_mend(base);
+    if ((base->is_running || base->is_closing) && !pthread_equal(base->runner, pthread_self()))
+        mend(base);
+    for (struct pe_extension *ext = base->extensions; ext != NULL; ext = ext->next) {
+        if (ext->mend != NULL)
+            ext->mend(ext->value);
+    }
+}
+
 static void let_go(struct event_base *base) {
     if (base->was_forked)
         return;
     base->was_forked = true;
+    if (base->pid != getpid())
+        enter_child(base);
     base->is_waiting = false; /* nobody waits here, and a wake would go to the parent */
     pe_signals_detach_fd(base);
     base->backend.ops->close(&base->backend);
@@ -64,12 +98,6 @@ static void let_go(struct event_base *base) {
         (void)pe_io_set(base, &base->relay_io, 0);
     close_copies(base->wake_fds);
     close_copies(base->relay_fds);
-    if (base->is_running && !pthread_equal(base->runner, pthread_self())) {
-        /* The thread that ran it is not here. */
-        base->is_running = false;
-        base->running_event = NULL;
-        base->running_pri = base->queue_count;
-    }
 }
 
 void pe_bases_let_go_after_fork(void) {
@@ -87,6 +115,7 @@ int pe_base_revive(struct event_base *base) {
     if (err < 0)
         return err;
     base->was_forked = false;
+    base->pid = getpid();
     pe_iomap_register_all(base);
     err = pe_wake_open(base);
     if (err < 0) {
@@ -102,6 +131,10 @@ int pe_base_revive(struct event_base *base) {
 int event_reinit(struct event_base *base) {
     int err;
 
+    if (base == NULL)
+        return pe_fail(-EINVAL);
+    if (base->is_waiting && base->pid == getpid())
+        return pe_fail(-EBUSY); /* what would be closed is with the kernel */
     let_go(base);
     err = pe_base_revive(base);
     return err < 0 ? pe_fail(err) : 0;

@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "loop/backend.h"
 #include "loop/base.h"
+#include "loop/debug.h"
 
 #define PE_EVENT_IO (EV_READ | EV_WRITE | EV_CLOSED) /* what an fd can tell */
 
@@ -35,6 +36,7 @@ struct pe_extension {
     const void *key;
     void *value;
     void (*destroy)(void *value);
+    void (*mend)(void *value); /* NULL: nothing to do */
 };
 
 struct event_base {
@@ -48,6 +50,7 @@ struct event_base {
     int change_count, change_cap;
     int fds_in_use; /* known to the backend, or with watchers */
     int io_count;   /* watchers with an interest, internal ones left out */
+    struct pe_link unwatched; /* events for what happens to no descriptor: fd -1 */
     bool needs_rebuild; /* a stale registration cannot be removed */
     uint64_t stale, stale_before; /* one such of this wait, and of the last; 0: none */
 
@@ -62,15 +65,19 @@ struct event_base {
     int calls_left; /* of a signal event that runs: calls still to make */
     struct pe_link later; /* become active at the start of the next turn */
     struct pe_link flush;
+    struct pe_link flushing;   /* what is still to do of a list that is being run */
+    struct pe_flush *in_flush; /* the item that is called now; NULL: none */
 
     /* turn.c */
     bool is_running;  /* inside event_base_loop ... */
+    bool is_closing;  /* or inside event_base_free ... */
     pthread_t runner; /* ... in this thread */
     bool is_waiting;  /* ... and in the kernel: a change must wake it */
     bool wants_break, wants_exit, wants_continue;
     bool has_more; /* the turn has left callbacks that are due */
     bool keeps_fresh_time; /* EVENT_BASE_FLAG_NO_CACHE_TIME */
     int64_t now;      /* of this turn, once somebody asked; 0: not known */
+    int64_t wall, wall_now; /* the time of day that belongs to `wall_now` */
     int64_t last_release; /* when the wait hooks last ran */
     void (*before_wait)(void *);
     void (*after_wait)(void *);
@@ -103,6 +110,7 @@ struct event_base {
     struct pe_link watcher_marker; /* in the list that is being run */
     uint64_t watcher_run; /* how often a list of them has been run */
 
+    bool has_events; /* somebody has set up one for it */
     int virtual_count;
     int max_added, max_active, max_virtual; /* high-water marks */
     struct pe_link once; /* events of event_base_once */
@@ -110,6 +118,7 @@ struct event_base {
 
     /* fork.c */
     struct pe_link all_bases;
+    pid_t pid; /* the process whose descriptors it has */
     bool was_forked; /* in a child, with no descriptors: revive before use */
 };
 
@@ -160,6 +169,7 @@ int pe_queues_run(struct event_base *base);
 int pe_queues_run_counted(struct event_base *base); /* the same into base->stats */
 
 void pe_flush_run(struct event_base *base);
+void pe_flush_mend(struct event_base *base);
 
 void pe_timers_run_due(struct event_base *base);
 void pe_timers_close(struct event_base *base);
@@ -175,6 +185,7 @@ void pe_signals_deliver(struct event_base *base);
 void pe_signals_detach_fd(struct event_base *base); /* about to be closed */
 void pe_signals_attach_fd(struct event_base *base);
 void pe_signals_close(struct event_base *base);
+void pe_signals_mend(struct event_base *base);
 int pe_signals_foreach(struct event_base *base, int (*fn)(struct pe_io *io, void *arg), void *arg);
 void pe_signals_activate(struct event_base *base, int signo); /* as if it came once */
 void pe_common_timeouts_close(struct event_base *base);
@@ -190,11 +201,16 @@ void pe_event_signalled(struct event_base *base, struct event *ev, unsigned n);
 
 /* The base goes away: the event is no longer pending nor active. */
 void pe_event_forget(struct event *ev);
+
+/* In a child: signals that the parent has caught are not for its events. */
+void pe_event_drop_signals(struct event *ev);
 struct event *pe_event_of_io(struct pe_io *io);          /* NULL: no event's */
 struct event *pe_event_of_task(struct pe_task *task);    /* NULL: no event's */
 struct event *pe_event_of_timer(struct pe_timer *timer); /* NULL: no event's */
 void pe_event_run_finalizer(struct event_base *base, struct pe_task *task);
+void pe_event_drop_finalizer(struct event_base *base, struct pe_task *task);
 void pe_event_free_once(struct event_base *base);
+void pe_event_forget_unwatched(struct event_base *base);
 
 static inline int pe_base_added_count(const struct event_base *base) {
     return base->io_count + base->signal_count + (int)pe_heap_count(&base->timers);
@@ -205,6 +221,13 @@ static inline int pe_base_added_count(const struct event_base *base) {
 static inline void pe_base_note_removed(struct event_base *base) {
     if (base->is_waiting && pe_base_added_count(base) == 0)
         pe_base_wake(base);
+}
+
+static inline void pe_base_note_event(struct event_base *base) {
+    if (base->has_events)
+        return;
+    base->has_events = true;
+    pe_debug_count_base(1);
 }
 
 static inline void pe_base_note_added(struct event_base *base) {

@@ -29,6 +29,15 @@ static int visit_io(struct pe_io *io, void *arg) {
     return ev != NULL ? visit_one(arg, ev) : 0;
 }
 
+static int visit_unwatched(const struct event_base *base, const struct visit *visit) {
+    int result = 0;
+
+    for (struct pe_link *at = base->unwatched.next; result == 0 && at != &base->unwatched;
+         at = at->next)
+        result = visit_one(visit, pe_container(at, struct event, io.chain));
+    return result;
+}
+
 static int visit_timers(const struct event_base *base, const struct visit *visit) {
     for (size_t i = 0; i < pe_heap_count(&base->timers); i++) {
         struct pe_heap_node *node = base->timers.slots[i].node;
@@ -66,6 +75,8 @@ int event_base_foreach_event(struct event_base *base, event_base_foreach_event_c
     if (base == NULL || fn == NULL)
         return pe_fail(-EINVAL);
     result = pe_iomap_foreach(base, visit_io, &visit);
+    if (result == 0)
+        result = visit_unwatched(base, &visit);
     if (result == 0)
         result = pe_signals_foreach(base, visit_io, &visit);
     if (result == 0)

@@ -8,14 +8,15 @@
  * The first watcher of an fd goes to the kernel at once, so that EBADF or EPERM
  * is the error of the call that brought it. Every later change only puts the
  * fd on the list of changes, which is applied before the next wait: what is
- * undone before costs no system call.
+ * taken away before then costs no system call.
  *
  * `gen` counts the registrations of the fd number. A watcher remembers the
- * one it was part of; if it comes back while the kernel still has that one, the
- * file is taken to be the same and the queued removal lapses. A watcher that
- * was not part of it may belong to a new file of the same number, so it makes
- * a registration of its own. The kernel hands the generation back with each
- * result, and one of an older registration is told by it.
+ * one it was part of. One that was not part of the present one may belong to a
+ * new file of the same number, so it makes a registration of its own. So may
+ * one that comes back after interest was taken away: meanwhile the number may
+ * have been closed and given to another file. The kernel is told again then, at
+ * once, and the fd's next edge counts from there. It hands the generation back with
+ * each result, and one of an older registration is told by it.
  */
 #include "loop/internal.h"
 
@@ -36,6 +37,7 @@ static const short kind_bits[WANTS_KINDS] = {EV_READ, EV_WRITE, EV_CLOSED, EV_ET
 
 #define SLOT_QUEUED 0x01 /* in the list of changes */
 #define SLOT_VERIFY 0x02 /* tell the kernel even if the mask is the same */
+#define SLOT_NARROWED 0x04 /* interest that the kernel has was taken away since it was told */
 
 struct pe_fdslot {
     struct pe_link chain; /* of pe_io.chain; zeroed until first used */
@@ -168,8 +170,34 @@ static int register_fd(struct event_base *base, int fd, struct pe_fdslot *slot, 
     } else {
         err = base->backend.ops->set(&base->backend, fd, slot->gen + 1, 0, mask,
                                      backend_slot(slot));
-        if (err == 0)
+        if (err == 0) {
             slot->known = (uint8_t)mask;
+            slot->flags &= (uint8_t)~SLOT_NARROWED;
+        }
+    }
+    if (err == 0)
+        slot->gen++;
+    return err;
+}
+
+/* The kernel has a registration of the fd, but the file may be another by now, or
+ * what it has told of must be told again: `mask` anew. Nothing changes on failure;
+ * an interest that was taken away is still queued then. */
+static int register_again(struct event_base *base, int fd, struct pe_fdslot *slot,
+                          unsigned mask) {
+    int err;
+
+    if (is_frozen(base)) {
+        err = pe_fd_check(fd);
+        if (err == 0)
+            slot->flags |= SLOT_VERIFY;
+    } else {
+        err = base->backend.ops->set(&base->backend, fd, slot->gen + 1,
+                                     slot->known | PE_BACKEND_MAYBE, mask, backend_slot(slot));
+        if (err == 0) {
+            slot->known = (uint8_t)mask;
+            slot->flags &= (uint8_t)~SLOT_NARROWED;
+        }
     }
     if (err == 0)
         slot->gen++;
@@ -195,6 +223,10 @@ static int join(struct event_base *base, struct pe_fdslot *slot, struct pe_io *i
         } else {
             slot->flags |= SLOT_VERIFY;
         }
+    } else if ((slot->flags & SLOT_NARROWED) || (want & EV_ET)) {
+        err = register_again(base, fd, slot, mask_of(slot) | (unsigned)want);
+        if (err < 0)
+            return err;
     }
     if (!was_in_use)
         base->fds_in_use++;
@@ -260,6 +292,8 @@ int pe_io_set(struct event_base *base, struct pe_io *io, short want) {
     }
     recount(slot, old, want);
     io->want = want;
+    if (slot->known & ~mask_of(slot))
+        slot->flags |= SLOT_NARROWED;
     queue_change(base, io->task.fd, slot);
     if (!(slot->flags & SLOT_QUEUED))
         settle(base, slot); /* the kernel had refused it: nothing to take back */
@@ -287,7 +321,7 @@ void pe_iomap_apply(struct event_base *base) {
         unsigned want = mask_of(slot);
         bool must_tell = want != slot->known || (slot->flags & SLOT_VERIFY);
 
-        slot->flags &= (uint8_t)~(SLOT_QUEUED | SLOT_VERIFY);
+        slot->flags &= (uint8_t)~(SLOT_QUEUED | SLOT_VERIFY | SLOT_NARROWED);
         if (must_tell && (want | slot->known) != 0) {
             int err = base->backend.ops->set(&base->backend, fd, slot->gen, slot->known, want,
                                              backend_slot(slot));
@@ -382,7 +416,7 @@ void pe_iomap_register_all(struct event_base *base) {
             continue;
         }
         memset(backend_slot(slot), 0, base->backend.ops->slot_size);
-        slot->flags &= (uint8_t)~(SLOT_QUEUED | SLOT_VERIFY);
+        slot->flags &= (uint8_t)~(SLOT_QUEUED | SLOT_VERIFY | SLOT_NARROWED);
         slot->known = 0;
         mask = mask_of(slot);
         if (first_of(slot) == NULL)

@@ -84,8 +84,16 @@ static void unlock_after_fork(void) {
     pthread_mutex_unlock(&lock);
 }
 
+/* What was caught until now is the parent's. */
+static void forget_caught(struct pe_signals *s) {
+    for (int signo = 1; signo <= SIGNAL_MAX; signo++)
+        s->seen[signo] = atomic_load(&caught[signo]);
+}
+
 static void unlock_in_child(void) {
     atomic_store(&handlers_running, 0); /* those threads are not here */
+    for (struct pe_signals *s = atomic_load(&all_signals); s != NULL; s = atomic_load(&s->next))
+        forget_caught(s);
     pthread_mutex_unlock(&lock);
 }
 
@@ -249,6 +257,18 @@ void pe_signals_close(struct event_base *base) {
     wait_for_handlers();
     pe_free(PE_MEM_SIGNAL, s);
     base->signals = NULL;
+}
+
+/* In a child: nor is what has been delivered, and not been called for yet. */
+void pe_signals_mend(struct event_base *base) {
+    struct pe_signals *s = base->signals;
+
+    for (int signo = 1; s != NULL && signo <= SIGNAL_MAX; signo++) {
+        struct pe_link *at = s->events[signo].next;
+
+        for (; at != &s->events[signo]; at = at->next)
+            pe_event_drop_signals(pe_container(at, struct event, io.chain));
+    }
 }
 
 int pe_signals_foreach(struct event_base *base, int (*fn)(struct pe_io *io, void *arg), void *arg) {

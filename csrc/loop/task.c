@@ -45,10 +45,13 @@ void pe_queues_close(struct event_base *base) {
 
             if (ev != NULL)
                 pe_event_forget(ev);
+            else if (task->run == pe_event_run_finalizer)
+                pe_event_drop_finalizer(base, task);
             else
                 pe_task_cancel(base, task);
         }
     }
+    pe_list_splice_back(&base->flush, &base->flushing);
     while ((link = pe_list_pop_front(&base->flush)) != NULL)
         continue;
     pe_free(PE_MEM_BASE, base->queues);
@@ -225,19 +228,33 @@ void pe_flush_add(struct event_base *base, struct pe_flush *item) {
 }
 
 void pe_flush_cancel(struct event_base *base, struct pe_flush *item) {
-    (void)base;
+    if (base->in_flush == item)
+        base->in_flush = NULL;
     pe_list_remove(&item->link);
 }
 
 void pe_flush_run(struct event_base *base) {
-    struct pe_link due, *link;
+    struct pe_link *link;
 
-    /* What a flush brings about belongs to the next turn: a list of its own. */
-    pe_list_init(&due);
-    pe_list_splice_back(&due, &base->flush);
-    while ((link = pe_list_pop_front(&due)) != NULL) {
+    /* What a flush brings about belongs to the next turn: a list of its own. It and the
+     * item that is out of it are the base's, so that a forked child finds them. */
+    pe_list_splice_back(&base->flushing, &base->flush);
+    while ((link = pe_list_pop_front(&base->flushing)) != NULL) {
         struct pe_flush *item = pe_container(link, struct pe_flush, link);
 
+        base->in_flush = item;
         item->flush(base, item);
+        base->in_flush = NULL;
     }
+}
+
+/* Who ran the list is not there any more: all of it is still to do. */
+void pe_flush_mend(struct event_base *base) {
+    struct pe_flush *item = base->in_flush;
+
+    base->in_flush = NULL;
+    if (item != NULL && pe_list_empty(&item->link))
+        pe_list_push_front(&base->flushing, &item->link);
+    pe_list_splice_back(&base->flushing, &base->flush);
+    pe_list_splice_back(&base->flush, &base->flushing);
 }

@@ -224,8 +224,10 @@ static int turn_until_done(struct event_base *base, int flags) {
 int event_base_loop(struct event_base *base, int flags) {
     int result, saved;
 
-    if (base->is_running) {
-        pe_log_warn("event_base_loop: base %p is running already; one loop at a time",
+    if (base->is_running || base->is_closing) {
+        pe_log_warn(base->is_running
+                        ? "event_base_loop: base %p is running already; one loop at a time"
+                        : "event_base_loop: base %p is being freed",
                     (void *)base);
         return pe_fail(-EBUSY);
     }
@@ -260,6 +262,8 @@ int event_base_loopexit(struct event_base *base, const struct timeval *tv) {
 }
 
 int event_base_loopbreak(struct event_base *base) {
+    if (base == NULL)
+        return pe_fail(-EINVAL);
     base->wants_break = true;
     if (base->is_waiting)
         pe_base_wake(base);
@@ -267,6 +271,8 @@ int event_base_loopbreak(struct event_base *base) {
 }
 
 int event_base_loopcontinue(struct event_base *base) {
+    if (base == NULL)
+        return pe_fail(-EINVAL);
     base->wants_continue = true;
     if (base->is_waiting)
         pe_base_wake(base);

@@ -117,12 +117,14 @@ struct event_base *event_base_new_with_config(const struct event_config *cfg);
 
 /* Free a base. Its events are deleted, not freed: they remain the callers',
  * good for event_free only. Bufferevents and listeners must be freed before.
- * A running base is not freed: that is logged and has no effect. */
+ * A base that is running, or that is being freed, is not freed: that is logged and
+ * has no effect. */
 void event_base_free(struct event_base *base);
 void event_base_free_nofinalize(struct event_base *base);
 
 /* In the child after fork(): new descriptors for the base, and all of its
- * events registered with them. To be called before anything else there. */
+ * events registered with them. To be called before anything else there. EBUSY in
+ * the process in which another thread's loop waits in the kernel. */
 int event_reinit(struct event_base *base);
 
 /* The backend's name, and all names that were compiled in, best first, ended
@@ -142,7 +144,8 @@ int event_base_get_max_events(struct event_base *base, unsigned int flags, int c
 
 /* Run callbacks until no event is left or somebody ends the loop. 0: ended by
  * loopexit or loopbreak, or by the flags; 1: nothing was left to wait for;
- * -1: the backend failed, or the base is running already (no effect then). */
+ * -1: the backend failed, or the base is running already or being freed (no effect
+ * then). */
 int event_base_dispatch(struct event_base *base);
 int event_base_loop(struct event_base *base, int flags);
 
@@ -206,11 +209,10 @@ void event_base_active_by_signal(struct event_base *base, int sig);
 /* --- events ------------------------------------------------------------- */
 
 /* An event on `fd` for the EV_* bits `what`: -1 and 0 for a pure timer or
- * user event, a signal number with EV_SIGNAL (which excludes READ, WRITE and
+ * user event (readiness of a negative one never comes), a signal number with EV_SIGNAL (which excludes READ, WRITE and
  * CLOSED). Not yet added. NULL: EINVAL or ENOMEM. Close an fd only after
- * event_del or event_free of its events; an event belongs to the file that its
- * fd was when it was made, so another file of that number takes another event,
- * or event_assign. */
+ * event_del or event_free of its events. An event belongs to a number: after
+ * event_del it may be added again for another file that has the number then. */
 struct event *event_new(struct event_base *base, evutil_socket_t fd, short what,
                         event_callback_fn cb, void *arg);
 
@@ -222,12 +224,15 @@ int event_assign(struct event *ev, struct event_base *base, evutil_socket_t fd, 
 /* Give this as `arg` to have the callback get its own event as `arg`. */
 void *event_self_cbarg(void);
 
-/* Delete, then free memory of event_new; also inside its own callback. */
+/* Delete, then free memory of event_new; also inside its own callback. While a
+ * finalizer of it is due the memory goes after that. */
 void event_free(struct event *ev);
 
 /* Wait for the event, at most `timeout`; a negative one is 0, the next turn.
  * Inside callbacks it counts from the turn's wake-up, or from when
- * event_base_update_cache_time was last called in that turn. Again on a pending event: NULL leaves its timeout, another replaces it. On
+ * event_base_update_cache_time was last called in that turn. Again on a pending
+ * event: NULL leaves its timeout, another replaces it. An edge-triggered event that
+ * is added again is told of what is there, though it was told before. On
  * failure nothing has changed: EBADF or EPERM (regular file under epoll) from
  * the kernel, EINVAL, ENOMEM. */
 int event_add(struct event *ev, const struct timeval *timeout);
@@ -242,7 +247,7 @@ int event_del_block(struct event *ev);
 int event_remove_timer(struct event *ev);
 
 /* Make it active with `res`, whether it is pending or not; `ncalls` matters
- * for signals. */
+ * for signals. A persistent timeout that has not run out goes on as it was. */
 void event_active(struct event *ev, int res, short ncalls);
 
 /* Call `cb` once when it happens: no event to keep, none to free. EV_SIGNAL
@@ -264,7 +269,8 @@ int event_initialized(const struct event *ev);
 
 /* Delete the event, and have `cb` called from the loop as the last thing that is
  * done with it, when no callback of it runs: then its memory may go, which
- * event_free_finalize sees to itself. It cannot be added any more. `flags`
+ * event_free_finalize sees to itself. It cannot be added any more, and deleting it
+ * has no effect; before `cb` is called its memory is not the caller's. `flags`
  * must be 0. event_base_free calls what is still due. */
 typedef void (*event_finalize_callback_fn)(struct event *ev, void *arg);
 int event_finalize(unsigned flags, struct event *ev, event_finalize_callback_fn cb);
@@ -323,8 +329,9 @@ void event_set_fatal_callback(event_fatal_cb cb);
 void event_enable_debug_logging(ev_uint32_t which);
 
 /* Before any other call: keep track of which memory holds an event, and refuse,
- * with a log line, to use memory that holds none or to set up a pending event
- * again. event_debug_unassign is for events of event_assign whose memory goes. */
+ * with a log line, to use memory that holds none, to set up a pending event again or
+ * to mix edge-triggered events with others on one fd. While a base lives that has had
+ * events the mode is refused, with a log line. event_debug_unassign is for events of event_assign whose memory goes. */
 void event_enable_debug_mode(void);
 void event_debug_unassign(struct event *ev);
 

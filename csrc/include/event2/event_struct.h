@@ -63,8 +63,8 @@ struct event {
     int64_t interval_ns; /* of a persistent timeout; 0: none */
     event_callback_fn callback;
     void *arg;
-    short events;         /* as given to event_new */
-    short calls;          /* how often a signal's callback is to be called */
+    short events; /* as given to event_new */
+    int calls;    /* how often a signal's callback is to be called */
 };
 
 #ifdef __cplusplus

@@ -75,6 +75,25 @@ TEST(clock_negative_nanoseconds_have_a_normal_usec) {
     check_to(INT64_MIN, INT64_MIN / PE_NS_PER_SEC - 1, 145225);
 }
 
+TEST(clock_points_in_time_are_rounded_down) {
+    struct timeval tv;
+
+    pe_time_to_timeval(1999, &tv);
+    CHECK(tv.tv_sec == 0 && tv.tv_usec == 1);
+    pe_time_to_timeval(-1, &tv);
+    CHECK(tv.tv_sec == -1 && tv.tv_usec == 999999);
+    pe_time_to_timeval(INT64_MAX, &tv);
+    CHECK(tv.tv_sec == INT64_MAX / PE_NS_PER_SEC && tv.tv_usec == 854775);
+}
+
+TEST(clock_wall_of_now_is_the_time_of_day) {
+    for (int i = 0; i < 1000; i++) {
+        int64_t before = pe_clock_wall(), at = pe_clock_wall_at(pe_clock_now());
+
+        CHECK(before - PE_NS_PER_US <= at && at <= pe_clock_wall() + PE_NS_PER_US);
+    }
+}
+
 TEST(clock_conversion_there_and_back_is_exact) {
     for (int64_t us = 0; us < INT64_C(2000000000000000); us = us * 3 + 1) {
         struct timeval tv;

@@ -621,3 +621,83 @@ TEST_EACH(added_events_are_counted) {
     event_base_free(base);
     close_pair(p);
 }
+
+TEST_EACH(an_event_for_no_descriptor_keeps_the_loop_and_hears_nothing) {
+    static const int fds[] = {-1, -3};
+
+    for (int i = 0; i < 2; i++) {
+        struct event_base *base = base_on(backend);
+        struct seen seen = {0}, timer_seen = {0};
+        struct event *ev = event_of(base, fds[i], EV_READ | EV_WRITE | EV_PERSIST, &seen);
+        struct event *timer = event_of(base, -1, 0, &timer_seen);
+
+        CHECK_EQ(event_add(ev, NULL), 0);
+        CHECK_EQ(event_pending(ev, EV_READ | EV_WRITE, NULL), EV_READ | EV_WRITE);
+        CHECK_EQ(event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED), 1);
+        event_base_active_by_fd(base, fds[i], EV_READ);
+        CHECK_EQ(event_base_loop(base, EVLOOP_NONBLOCK), 0); /* there is something to wait for */
+        CHECK_EQ(seen.calls, 0);
+        event_active(ev, EV_READ, 1);
+        CHECK_EQ(event_base_loop(base, EVLOOP_NONBLOCK), 0);
+        CHECK_EQ(seen.calls, 1);
+        CHECK_EQ(event_add(ev, MS(1)), 0);
+        CHECK_EQ(event_base_loop(base, EVLOOP_ONCE), 0);
+        CHECK_EQ(seen.calls, 2);
+        CHECK_EQ(seen.what, EV_TIMEOUT);
+        CHECK_EQ(event_remove_timer(ev), 0);
+        CHECK_EQ(event_del(ev), 0);
+        CHECK_EQ(event_pending(ev, EV_READ, NULL), 0);
+        CHECK_EQ(event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED), 0);
+        CHECK_EQ(event_base_loop(base, EVLOOP_NONBLOCK), 1);
+        CHECK_EQ(event_add(ev, NULL), 0); /* left to the base's end */
+        CHECK_EQ(event_add(timer, MS(60000)), 0);
+        event_base_free(base);
+        event_free(ev);
+        event_free(timer);
+    }
+}
+
+static int finalized;
+
+static void note_finalized(struct event *ev, void *arg) {
+    CHECK(ev != NULL);
+    CHECK(arg == NULL || arg == (void *)&finalized);
+    finalized++;
+}
+
+/* What is said to one that is about to be finalized is not heard. */
+TEST_EACH(a_finalizer_that_is_due_runs_whatever_is_done_to_its_event) {
+    for (int frees = 0; frees < 2; frees++) {
+        struct event_base *base = base_on(backend);
+        struct event *ev = event_new(base, -1, EV_PERSIST, see, &finalized);
+
+        finalized = 0;
+        CHECK_EQ(event_add(ev, MS(60000)), 0);
+        if (frees)
+            (void)event_free_finalize(0, ev, note_finalized);
+        else
+            (void)event_finalize(0, ev, note_finalized);
+        CHECK_EQ(event_del(ev), 0);
+        CHECK_EQ(event_del_noblock(ev), 0);
+        CHECK_EQ(event_del_block(ev), 0);
+        CHECK_EQ(event_remove_timer(ev), 0);
+        CHECK_EQ(event_add(ev, NULL), -1);
+        CHECK_EQ(event_add(ev, MS(1)), -1);
+        CHECK_EQ(event_priority_set(ev, 0), -1);
+        CHECK_EQ(event_base_set(base, ev), -1);
+        event_active(ev, EV_TIMEOUT, 1);
+        CHECK_EQ(event_pending(ev, EV_TIMEOUT, NULL), 0);
+        CHECK_EQ(event_initialized(ev), 1);
+        CHECK_EQ(finalized, 0);
+        CHECK(event_base_loop(base, EVLOOP_NONBLOCK) >= 0);
+        CHECK_EQ(finalized, 1);
+        if (!frees) {
+            CHECK_EQ(event_add(ev, NULL), -1);
+            CHECK_EQ(event_del(ev), 0);
+            CHECK_EQ(event_base_set(base, ev), -1);
+            event_free(ev);
+        }
+        event_base_free(base);
+        CHECK_EQ(finalized, 1);
+    }
+}

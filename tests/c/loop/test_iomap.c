@@ -72,7 +72,7 @@ TEST_EACH(the_first_event_of_an_fd_goes_to_the_kernel_at_once) {
     close_pair(p);
 }
 
-TEST_EACH(del_and_add_of_the_same_event_in_one_turn_costs_no_call) {
+TEST_EACH(del_and_add_of_the_same_event_in_one_turn_costs_one_call) {
     struct event_base *base = counted_base(backend);
     struct seen seen = {0};
     struct event *ev;
@@ -82,12 +82,11 @@ TEST_EACH(del_and_add_of_the_same_event_in_one_turn_costs_no_call) {
     ev = added(base, p[0], EV_READ | EV_PERSIST, &seen);
     turn_once(base);
     set_calls = 0;
-    for (int i = 0; i < 3; i++) {
-        CHECK_EQ(event_del(ev), 0);
-        CHECK_EQ(event_add(ev, NULL), 0);
-    }
+    CHECK_EQ(event_del(ev), 0);
+    CHECK_EQ(event_add(ev, NULL), 0); /* the number may be another file's */
+    CHECK_EQ(set_calls, 1);
     turn_once(base);
-    CHECK_EQ(set_calls, 0);
+    CHECK_EQ(set_calls, 1);
     send_byte(p[1]);
     turn_once(base);
     CHECK_EQ(seen.calls, 1);
@@ -96,7 +95,7 @@ TEST_EACH(del_and_add_of_the_same_event_in_one_turn_costs_no_call) {
     close_pair(p);
 }
 
-TEST_EACH(an_event_that_adds_itself_again_costs_no_call) {
+TEST_EACH(an_event_that_adds_itself_again_costs_one_call) {
     struct event_base *base = counted_base(backend);
     struct seen seen = {0};
     struct event *ev;
@@ -111,9 +110,75 @@ TEST_EACH(an_event_that_adds_itself_again_costs_no_call) {
         CHECK_EQ(event_add(ev, NULL), 0);
     }
     CHECK_EQ(seen.calls, 5);
-    CHECK_EQ(set_calls, 0);
+    CHECK_EQ(set_calls, 5);
     event_free(ev);
     event_base_free(base);
+    close_pair(p);
+}
+
+/* Another watcher leaves and comes back, and the kernel is asked for no less meanwhile. */
+TEST_EACH(an_event_that_comes_back_beside_its_like_costs_no_call) {
+    struct event_base *base = counted_base(backend);
+    struct seen seen = {0}, stays = {0};
+    struct event *ev, *other;
+    int p[2];
+
+    open_pair(p);
+    other = added(base, p[0], EV_READ | EV_PERSIST, &stays);
+    ev = added(base, p[0], EV_READ | EV_PERSIST, &seen);
+    turn_once(base);
+    set_calls = 0;
+    CHECK_EQ(event_del(ev), 0);
+    CHECK_EQ(event_add(ev, NULL), 0);
+    turn_once(base);
+    CHECK_EQ(set_calls, 0);
+    event_free(ev);
+    event_free(other);
+    event_base_free(base);
+    close_pair(p);
+}
+
+/* The number is closed, or a file's that the backend refuses, when the event comes back. */
+TEST_EACH(coming_back_to_a_file_that_is_refused_fails_and_changes_nothing) {
+    struct event_base *base = counted_base(backend);
+    struct seen seen = {0}, stays = {0};
+    struct event *ev, *other;
+    int p[2], copy;
+
+    open_pair(p);
+    copy = dup(p[0]);
+    CHECK(copy >= 0);
+    ev = added(base, p[0], EV_READ | EV_PERSIST, &seen);
+    turn_once(base);
+    CHECK_EQ(event_del(ev), 0);
+    CHECK_EQ(close(p[0]), 0);
+    CHECK_EQ(event_add(ev, NULL), -1);
+    CHECK_EQ(errno, EBADF);
+    CHECK_EQ(event_pending(ev, EV_READ, NULL), 0);
+    CHECK_EQ(event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED), 0);
+    turn_once(base);
+    CHECK_EQ(dup2(copy, p[0]), p[0]);
+    other = added(base, p[0], EV_WRITE | EV_PERSIST, &stays);
+    CHECK_EQ(event_add(ev, NULL), 0);
+    turn_once(base);
+    CHECK_EQ(event_del(ev), 0);
+    refuse_fd = p[0];
+    refuse_error = -ENOMEM;
+    CHECK_EQ(event_add(ev, NULL), -1);
+    CHECK_EQ(errno, ENOMEM);
+    refuse_fd = -1;
+    stays.calls = 0;
+    send_byte(p[1]);
+    turn_once(base);
+    CHECK_EQ(seen.calls, 0);
+    CHECK_EQ(stays.calls, 1);
+    CHECK_EQ(event_add(ev, NULL), 0);
+    turn_once(base);
+    CHECK(seen.calls > 0);
+    event_free(ev);
+    event_free(other);
+    event_base_free(base);
+    close(copy);
     close_pair(p);
 }
 
@@ -263,7 +328,7 @@ TEST_EACH(adding_on_a_closed_fd_fails_and_changes_nothing) {
 }
 
 TEST_EACH(wild_descriptors_are_an_error) {
-    static const int wild[] = {-1, -2, INT_MIN, INT_MAX, PE_INTMAP_MAX_KEYS, 1000000};
+    static const int wild[] = {INT_MAX, PE_INTMAP_MAX_KEYS, 1000000};
     struct event_base *base = base_on(backend);
 
     for (size_t i = 0; i < sizeof(wild) / sizeof(wild[0]); i++) {

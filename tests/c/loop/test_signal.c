@@ -42,6 +42,24 @@ TEST_EACH(each_signal_caught_is_a_call) {
     event_base_free(base);
 }
 
+/* More of them than a short holds, before the loop looks, and by hand. */
+TEST_EACH(many_thousand_signals_are_as_many_calls) {
+    struct event_base *base = base_on(backend);
+    struct seen seen = {0};
+    struct event *ev = signal_event(base, SIGUSR1, see, &seen);
+
+    for (int i = 0; i < 40000; i++)
+        CHECK_EQ(raise(SIGUSR1), 0);
+    run_caught(base);
+    CHECK_EQ(seen.calls, 40000);
+    for (int i = 0; i < 3; i++)
+        event_active(ev, EV_SIGNAL, 30000);
+    run_caught(base);
+    CHECK_EQ(seen.calls, 130000);
+    event_free(ev);
+    event_base_free(base);
+}
+
 TEST_EACH(without_persist_the_signal_is_given_back_before_the_call) {
     struct event_base *base = base_on(backend);
     struct seen seen = {0};

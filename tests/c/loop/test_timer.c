@@ -152,6 +152,42 @@ TEST_EACH(a_persistent_timer_does_not_drift) {
     end_fake_clock(base);
 }
 
+/* By hand, for its timeout, which has not come: at once, in the middle, in its callback. */
+TEST_EACH(a_persistent_timer_made_active_by_hand_keeps_its_schedule) {
+    struct event_base *base = base_with_fake_clock(backend);
+    struct seen seen = {0};
+    struct event *ev = timer(base, EV_PERSIST, &seen);
+    struct timeval at, now;
+
+    CHECK_EQ(event_add(ev, MS(100)), 0);
+    event_active(ev, EV_TIMEOUT, 1);
+    pass_ms(base, 0);
+    CHECK_EQ(seen.calls, 1);
+    pass_ms(base, 99);
+    CHECK_EQ(seen.calls, 1);
+    pass_ms(base, 1);
+    CHECK_EQ(seen.calls, 2);
+    pass_ms(base, 50);
+    event_active(ev, EV_TIMEOUT, 1);
+    pass_ms(base, 0);
+    CHECK_EQ(seen.calls, 3);
+    CHECK_EQ(event_pending(ev, EV_TIMEOUT, &at), EV_TIMEOUT);
+    CHECK_EQ(gettimeofday(&now, NULL), 0);
+    evutil_timersub(&at, &now, &at);
+    CHECK(at.tv_sec == 0 && at.tv_usec <= 50000);
+    pass_ms(base, 49);
+    CHECK_EQ(seen.calls, 3);
+    event_active(ev, EV_TIMEOUT, 1); /* and its time comes in the same turn: one call */
+    pass_ms(base, 1);
+    CHECK_EQ(seen.calls, 4);
+    pass_ms(base, 99);
+    CHECK_EQ(seen.calls, 4);
+    pass_ms(base, 1);
+    CHECK_EQ(seen.calls, 5);
+    event_free(ev);
+    end_fake_clock(base);
+}
+
 TEST_EACH(missed_ticks_are_dropped) {
     struct event_base *base = base_with_fake_clock(backend);
     struct seen seen = {0};
@@ -471,6 +507,25 @@ TEST_EACH(pending_tells_when_it_will_be) {
     CHECK(at.tv_sec >= before.tv_sec + 59 && at.tv_sec <= after.tv_sec + 61);
     event_free(ev);
     event_base_free(base);
+}
+
+/* The clock stands still, so that there is one right answer. */
+TEST_EACH(pending_tells_no_microsecond_too_much) {
+    struct event_base *base = base_with_fake_clock(backend);
+    struct event *ev = timer(base, 0, NULL);
+    struct timeval before, after, at;
+
+    fake_now += 123;
+    for (int i = 0; i < 1000; i++) {
+        CHECK_EQ(gettimeofday(&before, NULL), 0);
+        CHECK_EQ(event_add(ev, US(5000001)), 0);
+        CHECK_EQ(event_pending(ev, EV_TIMEOUT, &at), EV_TIMEOUT);
+        CHECK_EQ(gettimeofday(&after, NULL), 0);
+        evutil_timersub(&at, US(5000001), &at);
+        CHECK(evutil_timercmp(&before, &at, <=) && evutil_timercmp(&at, &after, <=));
+    }
+    event_free(ev);
+    end_fake_clock(base);
 }
 
 /* --- the real clock ------------------------------------------------------------------- */

@@ -86,6 +86,9 @@ class Callbacks:
                 w.made["result"] = method.run(w, subject, values)
             except SystemError as exc:
                 w.errors.append(repr(exc))
+            except (TypeError, AttributeError) as exc:
+                if self.hits == 0 and "writable" not in str(exc):
+                    w.errors.append(f"a valid call is refused: {exc!r}")
             except Exception:
                 pass
             try:

@@ -246,6 +246,7 @@ def subclass(trap, valid, w):
     cls = type(valid)
     if cls not in CLASSES or cls not in CONSTRUCTORS:
         return None
+
     class Trapped(cls):
         def __getattribute__(self, name):
             trap()

@@ -3,6 +3,7 @@
 Used by the programs of this folder and by the fuzzer, in processes of their own.
 """
 
+import ast
 import contextlib
 import gc
 import inspect
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 import types
+from pathlib import Path
 
 import pyevent
 from pyevent import (
@@ -438,8 +440,11 @@ VALUES = {
     "mark": lambda w: 5,
     "max": lambda w: 2,
     "max_callbacks": lambda w: 5,
+    "max_input": lambda w: 1000,
     "max_interval": lambda w: 0.5,
     "max_line": lambda w: 100,
+    "max_lookups": lambda w: 10,
+    "max_output": lambda w: 1000,
     "min_priority": lambda w: 0,
     "mode": lambda w: pyevent.BEV_FLUSH,
     "n": lambda w: 2,
@@ -459,6 +464,7 @@ VALUES = {
     "read_rate": lambda w: 1000,
     "readcb": lambda w: w.read,
     "res": lambda w: EV_TIMEOUT,
+    "resume_output": lambda w: 100,
     "restart": lambda w: True,
     "seconds": lambda w: 0.25,
     "segment": lambda w: w["segment"],
@@ -492,28 +498,33 @@ def view_of(w):
     """Space that was reserved in the buffer whose commit() is to be called."""
     with contextlib.suppress(Exception):
         return w.subject.reserve(10)
-    return b""
+    return memoryview(bytearray(10))
 
 
-# Of constructors inspect knows nothing: their parameters, those for keywords after a "*".
-CONSTRUCTORS = {
-    EventBase: "config * backend exception_handler slow_callback",
-    EventConfig: "",
-    Event: "base fd what callback arg",
-    Buffer: "data",
-    BufferEvent: "base fd options",
-    Filter: "underlying input_filter output_filter options arg",
-    Listener: "base address callback arg * flags backlog unlink_stale",
-    Datagram: "base fd_or_address options",
-    RateLimit: "read_rate read_burst write_rate write_burst tick",
-    RateLimitGroup: "base limit",
-    PrepareWatcher: "base callback arg",
-    CheckWatcher: "base callback arg",
-    FileSegment: "file offset length flags",
-}
+def constructors():
+    """Of constructors inspect knows nothing, so their parameters are those of the stubs."""
+    found = {}
+    for cls in CLASSES:
+        if cls is BufferCallback:
+            continue
+        stub = Path(pyevent.__file__).with_name(f"{cls.__module__.rpartition('.')[2]}.pyi")
+        tree = ast.parse(stub.read_text())
+        body = next(n.body for n in tree.body if getattr(n, "name", "") == cls.__name__)
+        init = [n.args for n in body if getattr(n, "name", "") == "__init__"]
+        names = [a.arg for a in init[0].args[1:]] if init else []
+        found[cls] = names, [a.arg for a in init[0].kwonlyargs] if init else []
+    return found
+
+
+CONSTRUCTORS = constructors()
 BLOCKING = {"dispatch", "loop"}
 # Of every object: they are Python's own, or say by themselves that they are refused.
-COMMON = set(dir(object)) | {"__reduce_cython__", "__setstate_cython__", "__pyx_vtable__", "__del__"}
+COMMON = set(dir(object)) | {
+    "__reduce_cython__",
+    "__setstate_cython__",
+    "__pyx_vtable__",
+    "__del__",
+}
 
 
 class Method:
@@ -547,7 +558,7 @@ class Method:
         positional, by_keyword = self.arguments(values)
         if self.name == "setfd":  # which leaves the old one open
             with contextlib.suppress(Exception):
-                w.mind(subject.fileno())
+                w.mind((subject or values[0]).fileno())
         if self.name in BLOCKING:
             w.base.loopexit(0.002)
         if self.takes_self:
@@ -556,14 +567,21 @@ class Method:
 
 
 def parameters_of(function):
-    """The names; those of a method without self."""
+    """(all names, those that are given by keyword); self is none of them."""
     text = getattr(function, "__text_signature__", None)
     if text is None:
         if isinstance(function, types.FunctionType):
-            return list(inspect.signature(function).parameters)
-        return []
-    names = [re.split(r"[:=]", part)[0].strip(" *") for part in text.strip("()").split(",")]
-    return [name for name in names if name and name != "/" and not name.startswith("$")]
+            return list(inspect.signature(function).parameters), []
+        return [], []
+    names, keywords, after = [], [], False
+    for part in text.strip("()").split(","):
+        name = re.split(r"[:=]", part)[0].strip()
+        if name == "*":
+            after = True
+        elif name and name != "/" and not name.startswith("$"):
+            names.append(name.strip("*"))
+            keywords += names[-1:] if after else []
+    return names, keywords
 
 
 def methods_of(cls, inherited=True):
@@ -574,23 +592,27 @@ def methods_of(cls, inherited=True):
         if name in COMMON or not inherited and name not in vars(cls):
             continue
         if isinstance(raw, (types.GetSetDescriptorType, property)):
-            found.append(Method(cls, name, lambda self, name=name: getattr(self, name), [], (), True))
+            found.append(
+                Method(cls, name, lambda self, name=name: getattr(self, name), [], (), True)
+            )
             key = {"max_read": "size", "enabled": "on"}.get(name, name)
-            writable = isinstance(raw, property) and raw.fset or hasattr(raw, "__set__")
-            if writable and key in VALUES and not isinstance(raw, property):
+            if key in VALUES and not isinstance(raw, property):
                 call = lambda self, value, name=name: setattr(self, name, value)  # noqa: E731
                 found.append(Method(cls, f"{name} =", call, [key], (), True))
             continue
         call = getattr(cls, name)
+        if not callable(call):  # a number that subclasses set
+            continue
         bound = getattr(call, "__self__", None) is cls
-        names = ["key"] if name in ("__getitem__", "__contains__") else parameters_of(call)
-        found.append(Method(cls, name, call, names, (), not bound))
+        names, keywords = parameters_of(call)
+        if name in ("__getitem__", "__contains__"):
+            names = ["key"]
+        found.append(Method(cls, name, call, names, keywords, not bound))
     return found
 
 
 def constructor_of(cls):
-    names, _, keywords = CONSTRUCTORS[cls].partition("*")
-    names, keywords = names.split(), keywords.split()
+    names, keywords = CONSTRUCTORS[cls]
     return Method(cls, "__init__", cls.__init__, names + keywords, keywords, True)
 
 
@@ -610,14 +632,14 @@ def flat_functions():
         if key in seen:
             continue
         seen.add(key)
-        names = parameters_of(call)
+        names, keywords = parameters_of(call)
         of_class = getattr(call, "__objclass__", None)
         if of_class is not None:  # a method: self is one more argument
             names = ["self", *names]
         of_class = of_class or getattr(call, "__self__", None)
         if not isinstance(of_class, type):
             of_class = None
-        found.append((name, Method(of_class, call.__name__, call, names)))
+        found.append((name, Method(of_class, call.__name__, call, names, keywords)))
     return found
 
 

@@ -1,7 +1,7 @@
 """Random calls from one seed: child.py SEED STEPS PROGRESS
 
-Each call stands in the file PROGRESS, a ring of lines, before it is made. What the seed decides: the calls
-and their arguments, and whether threads, signals or forks take part.
+Each call stands in the file PROGRESS, a ring of lines, before it is made. The seed decides the
+calls, their arguments, and whether threads, signals or forks take part.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Random calls of the Python API: run.py SECONDS [SEED]
 
-Each seed is a process of its own. A crash, a hang, a SystemError, a sanitizer's report and memory that is left
-behind end the run with the seed and its last calls. With SEED that one alone.
+Each seed is a process of its own. Told with its last calls is one that crashes, hangs, leaves
+memory behind, or ends with a SystemError or a sanitizer's report. With SEED that one alone.
 """
 
 import os

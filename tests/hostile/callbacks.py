@@ -1,6 +1,6 @@
 """From each callback that a call can reach the objects of the call are closed or replaced.
 
-So are they from the finalizer of each callback, argument and lent piece of memory that the call drops.
+So are they from the finalizer of each callback, argument and lent memory that the call drops.
 """
 
 import gc

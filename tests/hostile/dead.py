@@ -3,7 +3,7 @@
 import itertools
 import weakref
 
-from world import CLASSES, COMMON, EventBase, World, methods_of
+from world import CLASSES, EventBase, World, methods_of
 
 from pyevent import BEV_OPT_CLOSE_ON_FREE, BufferCallback, BufferEvent, EventConfig, RateLimit
 
@@ -123,7 +123,8 @@ def answers(name, make):
     dead = make(w, name)
     w.made["dead"] = dead
     hash(dead), repr(dead), str(dead), dead.__sizeof__(), dir(dead)
-    if not dead == dead or dead != dead or dead == object():
+    same, other = dead, object()
+    if not (dead == same) or dead != same or dead == other:  # noqa: SIM201
         w.errors.append("compares wrongly")
     if hasattr(dead, "closed"):
         if dead.closed is not True:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import socket
 
-from pyevent import BufferEvent, Datagram, Listener
 from world import (
     CLASSES,
     REFUSALS,
@@ -13,6 +12,8 @@ from world import (
     flat_functions,
     methods_of,
 )
+
+from pyevent import BufferEvent, Datagram, Listener
 
 OPEN = 700  # a number that stands for an open descriptor
 REFUSED = (*REFUSALS, OverflowError, MemoryError, IndexError, NotImplementedError)

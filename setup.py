@@ -23,6 +23,7 @@ MODULES = [
     "_core",
     "_config",
     "_loop",
+    "_running",
     "_event",
     "_watch",
     "_views",

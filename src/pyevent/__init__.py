@@ -20,9 +20,10 @@ from pyevent._event import Event
 from pyevent._files import FileSegment
 from pyevent._filter import Filter
 from pyevent._listener import Listener
-from pyevent._loop import EventBase, set_fork_handling
+from pyevent._loop import EventBase
 from pyevent._notes import BufferCallback
 from pyevent._ratelimit import RateLimit, RateLimitGroup
+from pyevent._running import set_fork_handling
 from pyevent._stream import BufferEvent
 from pyevent._watch import CheckWatcher, PrepareWatcher
 from pyevent.activation import listen_fds

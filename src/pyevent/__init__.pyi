@@ -10,10 +10,10 @@ from pyevent._files import FileSegment as FileSegment
 from pyevent._filter import Filter as Filter
 from pyevent._listener import Listener as Listener
 from pyevent._loop import EventBase as EventBase
-from pyevent._loop import set_fork_handling as set_fork_handling
 from pyevent._notes import BufferCallback as BufferCallback
 from pyevent._ratelimit import RateLimit as RateLimit
 from pyevent._ratelimit import RateLimitGroup as RateLimitGroup
+from pyevent._running import set_fork_handling as set_fork_handling
 from pyevent._stream import BufferEvent as BufferEvent
 from pyevent._watch import CheckWatcher as CheckWatcher
 from pyevent._watch import PrepareWatcher as PrepareWatcher

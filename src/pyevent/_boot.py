@@ -16,6 +16,7 @@ PACKAGE = "pyevent"
 MODULES = (  # beside _core, which is an ordinary file
     "_config",
     "_loop",
+    "_running",
     "_event",
     "_watch",
     "_views",

@@ -9,3 +9,5 @@ cdef class EventConfig:
 
 # A configuration for the backend of that name alone; ValueError: there is none.
 cdef EventConfig config_for(str backend)
+
+cdef event_config *config_enter(EventConfig self) except NULL

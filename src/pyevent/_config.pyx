@@ -20,17 +20,35 @@ cdef class EventConfig:
     def __reduce__(self):
         raise TypeError("cannot pickle or copy 'EventConfig' objects")
 
+    def __repr__(self):
+        cdef str name = type(self).__name__
+        return f"<{name}{' closed' if self.cfg == NULL else ''}>"
+
+    def close(self):
+        """Give back what it holds; bases made with it go on. Closing again does nothing."""
+        cdef event_config *cfg = self.cfg
+        self.cfg = NULL
+        event_config_free(cfg)
+
+    free = close
+
+    @property
+    def closed(self):
+        """Whether it has been closed."""
+        return self.cfg == NULL
+
     def avoid_method(self, str name not None):
         """Leave out the backend called *name*."""
-        check(event_config_avoid_method(self.cfg, name.encode()))
+        cdef bytes method = name.encode()
+        check(event_config_avoid_method(config_enter(self), method))
 
     def require_features(self, int features):
         """Accept only a backend with all of these ``EV_FEATURE_*``."""
-        check(event_config_require_features(self.cfg, features))
+        check(event_config_require_features(config_enter(self), features))
 
     def set_flag(self, int flag):
         """Add ``EVENT_BASE_FLAG_*`` bits."""
-        check(event_config_set_flag(self.cfg, flag))
+        check(event_config_set_flag(config_enter(self), flag))
 
     def set_max_dispatch_interval(self, max_interval=None, int max_callbacks=-1,
                                   int min_priority=1):
@@ -41,10 +59,18 @@ cdef class EventConfig:
         :param min_priority: for callbacks of this priority and less urgent ones.
         """
         cdef timeval tv
+        cdef timeval *interval = NULL
         if max_interval is not None:
             to_timeval(max_interval, &tv)
-        check(event_config_set_max_dispatch_interval(
-            self.cfg, NULL if max_interval is None else &tv, max_callbacks, min_priority))
+            interval = &tv
+        check(event_config_set_max_dispatch_interval(config_enter(self), interval,
+                                                     max_callbacks, min_priority))
+
+
+cdef event_config *config_enter(EventConfig self) except NULL:
+    if self.cfg == NULL:
+        raise RuntimeError(f"{self!r}: it was closed")
+    return self.cfg
 
 
 cdef list compiled_backends():
@@ -76,9 +102,11 @@ cdef EventConfig config_for(str backend):
 def backends():
     """The names of the backends that open on this system, best first."""
     cdef event_base *base
+    cdef EventConfig config
     cdef list found = []
     for name in compiled_backends():
-        base = event_base_new_with_config(config_for(name).cfg)
+        config = config_for(name)
+        base = event_base_new_with_config(config_enter(config))
         if base != NULL:
             found.append(name)
             event_base_free(base)

@@ -4,8 +4,7 @@ Also the shared object's own module: the others live in its file (see _boot.py).
 """
 
 cimport cython
-from cpython.exc cimport PyErr_SetFromErrno
-from libc.errno cimport errno
+from libc.errno cimport ENOMEM, errno
 from libc.math cimport ceil, isfinite
 from libc.stdint cimport int64_t
 from libc.string cimport memset, memcpy
@@ -103,17 +102,19 @@ cdef extern from *:
 
 cdef int check(int result) except -1:
     """The result of an event2 call; below 0, the OSError (or MemoryError) that errno says."""
+    cdef int error
     if result < 0:
-        if errno == 12:  # ENOMEM
+        error = errno  # before anything else, which may change it
+        if error == ENOMEM:
             raise MemoryError("pyevent: out of memory")
-        PyErr_SetFromErrno(OSError)
+        raise OSError(error, os.strerror(error))
     return result
 
 
 cdef int check_err(int result, object source) except -1:
     """What answers a negative errno, for *source*: the OSError names it."""
     if result < 0:
-        if result == -12:
+        if result == -ENOMEM:
             raise MemoryError(f"pyevent: out of memory: {source!r}")
         raise OSError(-result, f"{os.strerror(-result)}: {source!r}")
     return result

@@ -10,3 +10,6 @@ cdef class Event(Attached):
     cdef object callback_
     cdef object arg_
     cdef object file          # whatever the fd was taken from
+
+
+cdef event *event_enter(Event self) except NULL

@@ -29,9 +29,10 @@ cdef object user_callback = None
 cdef void line_logged(int severity, const char *msg) noexcept:
     if pe_py_is_finalizing():
         return  # nobody is there to read it
+    cdef object callback = user_callback
     try:
-        if user_callback is not None:
-            user_callback(severity, msg.decode("utf-8", "replace"))
+        if callback is not None:
+            callback(severity, msg.decode("utf-8", "replace"))
         else:
             errors.log_line(severity, msg.decode("utf-8", "replace"))
     except BaseException as exc:
@@ -47,6 +48,7 @@ def set_log_callback(callback):
     *severity* is an ``EVENT_LOG_*``. ``None``: they go to the logger "pyevent".
     """
     global user_callback
+    cdef object old = user_callback  # dropped last
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable or None, not {callback!r}")
     user_callback = callback
@@ -59,8 +61,12 @@ def enable_debug_logging(which):
 
 def enable_debug_mode():
     """Check in each call that memory given as an event holds one. For C code in the process:
-    an :class:`Event` is one always. Before any event is made."""
-    event_enable_debug_mode()
+    an :class:`Event` is one always.
+
+    :raises RuntimeError: there is a base that has had events, which it would take for none.
+    """
+    if pe_debug_enable() < 0:
+        raise RuntimeError("debug mode is for before the first event: there are some already")
 
 
 def global_shutdown():

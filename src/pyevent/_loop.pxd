@@ -3,7 +3,7 @@
 from cpython.object cimport PyObject
 
 from pyevent._core cimport check
-from pyevent.c.event cimport event, event_base, pe_link
+from pyevent.c.event cimport event, event_base, pe_link, pe_list_remove
 
 
 cdef extern from *:
@@ -44,6 +44,15 @@ cdef extern from *:
     void pe_py_after_wait(void *arg) noexcept
 
 
+# What a base is doing. Whoever makes it more than idle does so before any Python code can
+# run, so that of two who want it for themselves one finds it taken: see _running.pyx.
+cdef enum:
+    BASE_IDLE
+    BASE_STARTING  # dispatch() prepares the loop
+    BASE_RUNNING
+    BASE_CLOSING   # its objects are closed one by one, which may run any code
+
+
 cdef class EventBase:
     cdef event_base *base     # NULL: closed, or never opened
     cdef pe_link held         # objects that this base owns a reference to
@@ -51,10 +60,17 @@ cdef class EventBase:
     cdef pe_py_hooks hooks
     cdef object handler       # exception handler; None: the default one
     cdef object failure       # to be raised when the loop has ended
-    cdef int relay_fd         # what signal.set_wakeup_fd has of this base; -1: nothing
     cdef long long slow_ns    # a callback that runs longer is logged; 0: none is
-    cdef int forward_to       # what it had before; -1: nothing
+    cdef int depth            # callbacks that run now, one called by the other
+    cdef int unrun            # calls of call_soon_threadsafe that closing has dropped
     cdef object __weakref__
+    # _running.pyx
+    cdef unsigned char state
+    cdef bint relays          # signals wake it
+    cdef unsigned long thread # who has it in that state
+    cdef pe_link busy         # in the list of bases that are not idle
+    cdef int relay_fd         # what signal.set_wakeup_fd has of this base; -1: nothing
+    cdef int forward_to       # what it had before; -1: nothing
 
 
 # An object that belongs to a base: in one of its two lists from its making until
@@ -81,6 +97,13 @@ cdef int attach(Attached self, EventBase base, int kind) except -1
 cdef void hold(Attached self) noexcept
 cdef void unhold(Attached self) noexcept
 cdef void detach(Attached self) noexcept
+
+# The first line of a __dealloc__, before the object's C part goes and its attributes are
+# dropped: their finalizers may close the base, and are not to find it there.
+cdef inline void forget(Attached self) noexcept:
+    pe_list_remove(&self.link)
+
+
 cdef object find_attached(EventBase base, int kind, attached_test is_it, int number)
 
 # Each public method that touches C begins with its class's `..._enter` (here base_enter), which
@@ -97,6 +120,10 @@ cdef PyObject *call_out(EventBase base, object source, object callback, PyObject
                         size_t n) noexcept
 cdef void call_failed(EventBase base, object source, object callback, str message) noexcept
 cdef void stop_with(EventBase base, object exc) noexcept
+cdef int raise_failure(EventBase self) except -1
+
+# Log a failure. Whatever goes wrong with that is told to sys.unraisablehook: it ends no loop.
+cdef void report(EventBase base, dict context) noexcept
 cdef object shown_callback(object callback, object arg)
 
 # For _event.pyx: its class, the Event of a struct event, a row of a table for one.

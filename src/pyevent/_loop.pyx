@@ -15,22 +15,27 @@ The GIL: the core is entered with it and gives it up around the kernel wait
 only. Any call out of the core may run any other thread, or re-enter.
 """
 
-from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, Py_XINCREF
-from libc.errno cimport errno
+from libc.errno cimport EBUSY, ENOMEM, errno
 from libc.stdint cimport int64_t
+from libc.string cimport memset
 from posix.time cimport timeval
-from posix.unistd cimport write
 
-from pyevent._config cimport EventConfig, config_for
+from pyevent._config cimport EventConfig, config_enter, config_for
 from pyevent._core cimport check, check_err, event_flags, fd_of, to_ns, to_timeval
+from pyevent._running cimport (
+    begin,
+    end,
+    is_busy,
+    is_ours,
+    relay_mended,
+    run,
+    signals_lost,
+    wait_returned,
+)
 from pyevent.c.event cimport *
 from pyevent.c.mem cimport pe_clock_now, pe_clock_wall
-
-import os
-import signal
-import threading
 
 from pyevent import errors
 from pyevent.constants import Feature
@@ -53,10 +58,13 @@ cdef extern from "Python.h":
                               ...) except -1
     Py_ssize_t Py_REFCNT(PyObject *op)
     void Py_SET_REFCNT(PyObject *op, Py_ssize_t n)
+    PyObject *PyExc_RecursionError
+    void PyErr_SetString(PyObject *kind, const char *text)
 
 
 cdef enum:
     MAX_KINDS = 8
+    MAX_DEPTH = 200  # of callbacks that call callbacks
 
 cdef int EV_IO = EV_READ | EV_WRITE | EV_CLOSED
 
@@ -91,16 +99,27 @@ cdef event_base *base_enter(EventBase self) except NULL:
     if self is None:
         raise TypeError("an EventBase is needed, not None")
     if self.base == NULL:
-        raise RuntimeError(f"{self!r} is closed")
+        raise RuntimeError(f"{self!r}: it is closed, or was never opened")
+    if self.state == BASE_CLOSING:  # so that it comes to an end: nothing is added any more
+        raise RuntimeError(f"{self!r} is being closed")
     return self.base
 
 
+cdef int base_require(EventBase self) except -1:
+    """For what is answered without the C core."""
+    base_enter(self)
+    return leave(self, 0)
+
+
 cdef int attach(Attached self, EventBase base, int kind) except -1:
+    cdef EventBase old = self.owner  # dropped last
+    if not pe_list_empty(&self.link):
+        raise RuntimeError(f"{self!r} is set up already")
     base_enter(base)
     self.owner = base
     self.kind = kind
     pe_list_push_back(&base.loose, &self.link)
-    return 0
+    return leave(base, 0)
 
 
 cdef void hold(Attached self) noexcept:
@@ -194,31 +213,48 @@ cdef void stop_with(EventBase base, object exc) noexcept:
         event_base_loopbreak(base.base)
 
 
-cdef int handle(EventBase base, dict context) except -1:
-    if base.handler is None:
-        default_handler(context)
-    else:
-        base.handler(base, context)
-    return 0
+cdef void unraisable(object exc, object source) noexcept:
+    PyErr_SetObject(type(exc), exc)
+    PyErr_WriteUnraisable(source)
 
 
-cdef int default_handler(dict context) except -1:
-    cdef object source = context.get("source")
-    errors.log_failure(context)
-    if isinstance(source, Attached) and (<Attached>source).closes_on_failure:
+cdef void report(EventBase base, dict context) noexcept:
+    try:
+        errors.log_failure(context)
+    except Exception as exc:
+        unraisable(context["exception"], context["callback"])
+        unraisable(exc, base)
+    except BaseException as exc:
+        stop_with(base, exc)
+
+
+cdef void default_handler(EventBase base, dict context) noexcept:
+    cdef object source = context["source"]
+    report(base, context)
+    if not isinstance(source, Attached) or not (<Attached>source).closes_on_failure:
+        return
+    try:
         source.close()
-    return 0
+    except Exception as exc:
+        unraisable(exc, source)
+    except BaseException as exc:
+        stop_with(base, exc)
 
 
 cdef void call_failed(EventBase base, object source, object callback, str message) noexcept:
     """An exception is set: give it to the base's handler, or have dispatch() raise it."""
     cdef object exc = take_exception()
-    if base.handler is errors.RAISE or not isinstance(exc, Exception):
+    cdef object handler = base.handler
+    cdef dict context
+    if handler is errors.RAISE or not isinstance(exc, Exception):
         stop_with(base, exc)
         return
     try:
-        handle(base, {"message": message, "exception": exc, "source": source,
-                      "callback": callback})
+        context = {"message": message, "exception": exc, "source": source, "callback": callback}
+        if handler is None:
+            default_handler(base, context)
+        else:
+            handler(base, context)
     except BaseException as inner:  # the handler's own
         if inner is not exc and inner.__context__ is None:
             inner.__context__ = exc
@@ -226,7 +262,8 @@ cdef void call_failed(EventBase base, object source, object callback, str messag
 
 
 cdef void callback_failed(Attached source, object callback, str message) noexcept:
-    call_failed(source.owner, source, callback, message)
+    cdef EventBase base = source.owner  # which a handler may change
+    call_failed(base, source, callback, message)
 
 
 # --- calling out ------------------------------------------------------------------
@@ -234,6 +271,33 @@ cdef void callback_failed(Attached source, object callback, str message) noexcep
 cdef PyObject *call_out(EventBase base, object source, object callback, PyObject **args,
                         size_t n) noexcept:
     """Call a user's callback; NULL: it has raised, and the exception is set."""
+    cdef EventBase held = base  # its caller's attribute may change meanwhile
+    cdef PyObject *result
+    if held.depth != 0:
+        return call_nested(held, source, callback, args, n)
+    held.depth = 1
+    result = call_timed(held, source, callback, args, n)
+    held.depth -= 1
+    return result
+
+
+cdef PyObject *call_nested(EventBase base, object source, object callback, PyObject **args,
+                           size_t n) noexcept:
+    """A callback inside a callback. Where no Python function is in between, Python counts too
+    little, or nothing, of the stack that each of them takes in C. At this limit enough
+    is left for telling of it."""
+    cdef PyObject *result
+    if base.depth >= MAX_DEPTH:
+        PyErr_SetString(PyExc_RecursionError, "too many callbacks inside one another")
+        return NULL
+    base.depth += 1
+    result = call_timed(base, source, callback, args, n)
+    base.depth -= 1
+    return result
+
+
+cdef inline PyObject *call_timed(EventBase base, object source, object callback,
+                                 PyObject **args, size_t n) noexcept:
     cdef int64_t start
     cdef PyObject *result
     if base.slow_ns == 0:
@@ -242,20 +306,21 @@ cdef PyObject *call_out(EventBase base, object source, object callback, PyObject
     result = PyObject_Vectorcall(<PyObject *>callback, args, n, NULL)
     start = pe_clock_now() - start
     if start > base.slow_ns:
-        note_slow(base, source, callback, start)
+        note_slow(base, source, callback, args[n - 1], start)
     return result
 
 
-cdef void note_slow(EventBase base, object source, object callback, int64_t ns) noexcept:
+cdef void note_slow(EventBase base, object source, object callback, PyObject *arg,
+                    int64_t ns) noexcept:
     """Leaves the exception alone that the callback may have raised."""
     cdef PyObject *kind
     cdef PyObject *value
     cdef PyObject *traceback
     PyErr_Fetch(&kind, &value, &traceback)
-    if isinstance(source, event_class):
-        callback = shown_callback(callback, source.arg)
     try:
-        errors.log_slow(callback, source, ns * 1e-9)
+        errors.log_slow(shown_callback(callback, <object>arg), source, ns * 1e-9)
+    except Exception as exc:
+        unraisable(exc, base)
     except BaseException as exc:
         stop_with(base, exc)
     PyErr_Restore(kind, value, traceback)
@@ -279,9 +344,10 @@ cdef int provide_events(object cls, event_of_fn of, event_row_fn row) except -1:
 
 cdef int collect_event(const event_base *base, const event *ev, void *arg) noexcept:
     try:
-        (<list>arg).append(event_of(ev))
-    except BaseException:
-        return -1  # no memory: the list is shorter
+        (<list>arg).append(event_of(ev))  # which runs no code
+    except MemoryError:
+        errno = ENOMEM
+        return -1
     return 0
 
 
@@ -325,25 +391,37 @@ cdef class EventBase:
     def __cinit__(self, *args, **kwargs):
         pe_list_init(&self.held)
         pe_list_init(&self.loose)
+        pe_list_init(&self.busy)
         self.relay_fd = self.forward_to = -1
 
     def __init__(self, EventConfig config=None, *, str backend=None, exception_handler=None,
                  slow_callback=None):
-        if self.base != NULL:
-            raise RuntimeError(f"{self!r} is open already")
+        cdef int64_t slow_ns = limit_of(slow_callback)
+        cdef object handler = checked_handler(exception_handler)
+        cdef const event_config *cfg = NULL
+        cdef event_base *base
         if backend is not None:
             if config is not None:
                 raise ValueError("give a config or a backend, not both")
             config = config_for(backend)
-        self.exception_handler = exception_handler
-        self.slow_callback = slow_callback
-        self.base = event_base_new_with_config(NULL if config is None else config.cfg)
-        if self.base == NULL:
+        errors.load()
+        if config is not None:
+            cfg = config_enter(config)
+        if self.base != NULL:
+            raise RuntimeError(f"{self!r} is open already")
+        base = event_base_new_with_config(cfg)
+        if base == NULL:
             check(-1)
+        if self.base != NULL:  # by a log callback, which was told the new one's backend
+            event_base_free(base)
+            raise RuntimeError(f"{self!r} is open already")
         self.hooks.base = <void *>self
         self.hooks.mended = relay_mended
         self.hooks.returned = wait_returned
-        event_base_set_wait_hooks(self.base, pe_py_before_wait, pe_py_after_wait, &self.hooks)
+        event_base_set_wait_hooks(base, pe_py_before_wait, pe_py_after_wait, &self.hooks)
+        self.base = base
+        self.slow_ns = slow_ns
+        handler, self.handler = self.handler, handler  # what it was is dropped last
 
     def __dealloc__(self):
         take_apart(self)
@@ -355,13 +433,13 @@ cdef class EventBase:
             PyErr_ResourceWarning(<PyObject *>self, 1, "unclosed %R", <PyObject *>self)
         finally:
             take_apart(self)
-            raise_failure(self)
+            report_end(self)
 
     def __reduce__(self):
         raise TypeError(f"cannot pickle or copy {type(self).__name__!r} objects")
 
     def __enter__(self):
-        base_enter(self)
+        base_require(self)
         return self
 
     def __exit__(self, *exc_info):
@@ -369,32 +447,40 @@ cdef class EventBase:
 
     def __repr__(self):
         cdef str name = type(self).__name__
-        if self.base == NULL:
+        cdef event_base *base = self.base
+        cdef const char *method
+        cdef bint is_running
+        cdef int count
+        if base == NULL:
             return f"<{name} closed>"
-        return (f"<{name} {event_base_get_method(self.base).decode()}"
-                f"{' running' if pe_base_is_running(self.base) else ''}"
-                f" events={event_base_get_num_events(self.base, 4)}>")
+        method = event_base_get_method(base)
+        is_running = pe_base_is_running(base)
+        count = event_base_get_num_events(base, 4)
+        return f"<{name} {method.decode()}{' running' if is_running else ''} events={count}>"
 
     def close(self):
         """Delete all events, close all connections and listeners, free the base.
 
-        Closing again does nothing.
+        Closing again does nothing. A :exc:`ResourceWarning` tells of calls of
+        :meth:`call_soon_threadsafe` that have not run, and will not.
 
-        :raises RuntimeError: it is running, in this thread or another.
+        :raises RuntimeError: it is running, or another thread is closing it.
         """
-        if self.base == NULL:
+        if self.base == NULL or self.state == BASE_CLOSING and is_ours(self):
             return
-        if pe_base_is_running(self.base):
+        if self.state == BASE_CLOSING:
+            raise RuntimeError(f"{self!r} is being closed by another thread")
+        if is_busy(self):
             raise RuntimeError(f"{self!r} cannot be closed while it runs; loopexit() it first")
         take_apart(self)
-        raise_failure(self)  # of a finalizer
+        report_end(self)
 
     free = close
 
     @property
     def closed(self):
-        """Whether it has been closed."""
-        return self.base == NULL
+        """Whether it has been closed, or is being closed."""
+        return self.base == NULL or self.state == BASE_CLOSING
 
     @property
     def exception_handler(self):
@@ -407,37 +493,51 @@ cdef class EventBase:
         it may call :meth:`default_exception_handler`. What is no ``Exception``
         (KeyboardInterrupt, SystemExit) always leaves dispatch().
         """
+        base_require(self)
         return self.handler
 
     @exception_handler.setter
     def exception_handler(self, handler):
-        if handler is not None and handler is not errors.RAISE and not callable(handler):
-            raise TypeError(f"exception_handler must be None, RAISE or callable, not {handler!r}")
-        self.handler = handler
+        handler = checked_handler(handler)
+        base_require(self)
+        handler, self.handler = self.handler, handler
 
     def default_exception_handler(self, dict context not None):
-        """Do what is done without a handler: log, and close a failed connection."""
-        default_handler(context)
+        """Do what is done without a handler: log, and close a failed connection.
+
+        Where logging fails, the exception is told to :func:`sys.unraisablehook`.
+        """
+        context = {"message": context["message"], "exception": context["exception"],
+                   "source": context.get("source"), "callback": context.get("callback")}
+        if not isinstance(context["exception"], BaseException):
+            raise TypeError(f"not an exception: {context['exception']!r}")
+        base_require(self)
+        default_handler(self, context)
 
     @property
     def slow_callback(self):
         """Seconds from which on a callback counts as slow and is logged; ``None``: never."""
+        base_require(self)
         return self.slow_ns * 1e-9 if self.slow_ns else None
 
     @slow_callback.setter
     def slow_callback(self, seconds):
-        self.slow_ns = 0 if seconds is None else max(to_ns(seconds), 1)
+        cdef int64_t ns = limit_of(seconds)
+        base_require(self)
+        self.slow_ns = ns
 
     # -- running
 
-    def dispatch(self):
+    def dispatch(self, *, bint forever=False):
         """Run until no event is left or somebody ends the loop.
 
+        :param forever: with no event left, wait for those that other threads add, as
+            :meth:`call_soon_threadsafe` does, until somebody ends the loop.
         :returns: 0 if it was ended, 1 if nothing was left to wait for.
         :raises RuntimeError: it is closed, or runs already.
         :raises OSError: the backend failed.
         """
-        return run(self, 0)
+        return run(self, EVLOOP_NO_EXIT_ON_EMPTY if forever else 0)
 
     def loop(self, int flags=0):
         """As :meth:`dispatch`, with ``EVLOOP_*`` flags."""
@@ -446,35 +546,33 @@ cdef class EventBase:
     def loopexit(self, timeout=None):
         """End the loop after *timeout* seconds (``None``: now); due callbacks still run."""
         cdef timeval tv
-        base_enter(self)
+        cdef timeval *limit = NULL
         if timeout is not None:
             to_timeval(timeout, &tv)
-        check(event_base_loopexit(self.base, NULL if timeout is None else &tv))
+            limit = &tv
+        leave(self, event_base_loopexit(base_enter(self), limit))
 
     def loopbreak(self):
         """End the loop after the callback that runs now; others stay active."""
-        base_enter(self)
-        check(event_base_loopbreak(self.base))
+        leave(self, event_base_loopbreak(base_enter(self)))
 
     def loopcontinue(self):
         """After the callback that runs now, look for new events first."""
-        base_enter(self)
-        check(event_base_loopcontinue(self.base))
+        leave(self, event_base_loopcontinue(base_enter(self)))
 
     def got_exit(self):
         """Whether the last loop was ended by :meth:`loopexit`."""
-        base_enter(self)
-        return bool(event_base_got_exit(self.base))
+        return leave(self, event_base_got_exit(base_enter(self))) != 0
 
     def got_break(self):
         """Whether the last loop was ended by :meth:`loopbreak` (or an exception)."""
-        base_enter(self)
-        return bool(event_base_got_break(self.base))
+        return leave(self, event_base_got_break(base_enter(self))) != 0
 
     @property
     def running(self):
         """Whether some thread is inside dispatch()."""
-        return self.base != NULL and pe_base_is_running(self.base)
+        base_require(self)
+        return is_busy(self)
 
     def once(self, fd, int what, callback, arg=None, timeout=None):
         """Call ``callback(fd, what, arg)`` once when it happens; nothing to keep.
@@ -484,11 +582,12 @@ cdef class EventBase:
         :raises ValueError: *what* has EV_SIGNAL or EV_PERSIST, or nothing to wait for.
         """
         cdef object ev
+        cdef bint is_due = not what & EV_IO and (timeout is None or to_ns(timeout) == 0)
         if what & (EV_SIGNAL | EV_PERSIST) or not what & (EV_IO | EV_TIMEOUT):
             raise ValueError(f"once() takes EV_READ, EV_WRITE, EV_CLOSED, EV_TIMEOUT, "
                              f"not {event_flags(what)!r}")
         ev = event_class(self, fd, what, callback, arg)
-        if not what & EV_IO and (timeout is None or timeout == 0):
+        if is_due:
             ev.active(EV_TIMEOUT)
         else:
             ev.add(timeout)
@@ -496,7 +595,9 @@ cdef class EventBase:
     def call_soon_threadsafe(self, callback, *args):
         """Have the loop call ``callback(*args)`` in its next turn, waking it if it waits.
 
-        From any thread; several calls run in the order in which they were made.
+        From any thread, and also before :meth:`dispatch`; several calls run in the order in
+        which they were made. A loop that may be without an event when the first call is
+        made is run with ``dispatch(forever=True)``.
         """
         if not callable(callback):
             raise TypeError(f"callback must be callable, not {callback!r}")
@@ -507,59 +608,66 @@ cdef class EventBase:
         """In a forked child: get descriptors of its own now rather than at the next use.
 
         Needed only after ``set_fork_handling(False)``.
+
+        :raises RuntimeError: it runs in another thread, which may be waiting with the old ones.
         """
-        base_enter(self)
-        check(event_reinit(self.base))
-        if self.relay_fd >= 0:  # went with its old descriptors
-            signal.set_wakeup_fd(-1)
-            relay_lost(self)
+        cdef event_base *base = base_enter(self)
+        cdef bint is_free = self.state == BASE_IDLE or is_ours(self)
+        cdef int error = 0
+        if is_free and event_reinit(base) < 0:
+            error = -errno
+        leave(self, 0)
+        if not is_free:
+            raise RuntimeError(f"{self!r} runs in another thread")
+        if error == -EBUSY:
+            raise RuntimeError(f"{self!r} is waiting")
+        signals_lost(self)
+        check_err(error, self)
 
     # -- asking
 
     def get_method(self):
         """The name of the backend."""
-        base_enter(self)
-        return event_base_get_method(self.base).decode()
+        cdef const char *name = event_base_get_method(base_enter(self))
+        leave(self, 0)
+        return name.decode()
 
     method = property(get_method)
 
     def get_signal_method(self):
         """How signals are caught."""
-        base_enter(self)
-        return event_base_get_signal_method(self.base).decode()
+        cdef const char *name = event_base_get_signal_method(base_enter(self))
+        leave(self, 0)
+        return name.decode()
 
     def get_features(self):
         """The ``EV_FEATURE_*`` of the backend."""
-        base_enter(self)
-        return Feature(event_base_get_features(self.base))
+        return Feature(leave(self, event_base_get_features(base_enter(self))))
 
     features = property(get_features)
 
     def get_num_events(self, unsigned int flags):
         """How many events there are of the ``EVENT_BASE_COUNT_*`` kinds."""
-        base_enter(self)
-        return event_base_get_num_events(self.base, flags)
+        return leave(self, event_base_get_num_events(base_enter(self), flags))
 
     def get_max_events(self, unsigned int flags, bint clear=False):
         """How many there ever were at once; *clear* forgets it."""
-        base_enter(self)
-        return event_base_get_max_events(self.base, flags, clear)
+        return leave(self, event_base_get_max_events(base_enter(self), flags, clear))
 
     def priority_init(self, int n):
         """Have priorities 0 (most urgent) to *n* - 1; an event's default is ``n // 2``.
 
         :raises ValueError: not 1 <= n < 256, or callbacks are due.
         """
-        base_enter(self)
-        if event_base_priority_init(self.base, n) < 0:
-            if errno == 12:
-                raise MemoryError("pyevent: out of memory")
+        cdef int result = event_base_priority_init(base_enter(self), n)
+        if result < 0 and errno != ENOMEM:
+            leave(self, 0)
             raise ValueError(f"priority_init({n}): 1 to 255, and nothing active in {self!r}")
+        leave(self, result)
 
     def get_npriorities(self):
         """How many priorities there are."""
-        base_enter(self)
-        return event_base_get_npriorities(self.base)
+        return leave(self, event_base_get_npriorities(base_enter(self)))
 
     def stats(self, bint restart=False):
         """What the loop has done since statistics were first asked for, as a ``dict``.
@@ -571,12 +679,21 @@ cdef class EventBase:
         ``max_events``, ``max_active`` since the base was made. *restart* counts from zero
         after this answer. Before the first call nothing is counted.
         """
-        cdef const pe_stats *s
-        base_enter(self)
-        if pe_stats_get(self.base) == NULL:
-            check_err(pe_stats_start(self.base), self)
-        s = pe_stats_get(self.base)
-        found = {
+        cdef event_base *base = base_enter(self)
+        cdef int max_events = event_base_get_max_events(base, 4, False)
+        cdef int max_active = event_base_get_max_events(base, 1, False)
+        cdef int result = 0
+        cdef pe_stats s
+        memset(&s, 0, sizeof(s))
+        if pe_stats_get(base) == NULL:
+            result = pe_stats_start(base)
+        if result == 0:
+            s = pe_stats_get(base)[0]
+            if restart:
+                result = pe_stats_start(base)
+        leave(self, 0)
+        check_err(result, self)
+        return {
             "turns": s.turns,
             "waits": s.waits,
             "wait_seconds": s.wait_ns * 1e-9,
@@ -589,23 +706,20 @@ cdef class EventBase:
             "flushes": s.flushes,
             "most_callbacks": s.most_callbacks,
             "most_ready": s.most_ready,
-            "max_events": event_base_get_max_events(self.base, 4, False),
-            "max_active": event_base_get_max_events(self.base, 1, False),
+            "max_events": max_events,
+            "max_active": max_active,
         }
-        if restart:
-            check_err(pe_stats_start(self.base), self)
-        return found
 
     def get_running_event(self):
         """The event whose callback runs now; ``None``: none, or a connection's."""
-        base_enter(self)
-        return event_of(event_base_get_running_event(self.base))
+        found = event_of(event_base_get_running_event(base_enter(self)))
+        leave(self, 0)
+        return found
 
     def get_events(self):
         """All events that are pending or active, as a list."""
         cdef list found = []
-        base_enter(self)
-        event_base_foreach_event(self.base, collect_event, <void *>found)
+        leave(self, event_base_foreach_event(base_enter(self), collect_event, <void *>found))
         return [ev for ev in found if ev is not None]
 
     def foreach_event(self, fn, arg=None):
@@ -622,12 +736,15 @@ cdef class EventBase:
 
     def dump_events(self, file=None):
         """A readable table of all events, as text; also written to *file* if given."""
-        base_enter(self)
-        rows = [("kind", "fd", "waits for", "due in", "active", "priority", "callback")]
-        for ev in self.get_events():
-            rows.append(event_row(ev))
+        cdef list rows = [("kind", "fd", "waits for", "due in", "active", "priority", "callback")]
+        cdef list found = self.get_events()
+        title = repr(self)
+        for ev in found:
+            row = event_row(ev)
+            if row is not None:  # it was not closed meanwhile, by the repr() of another's callback
+                rows.append(row)
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        text = f"{self!r}\n" + "".join(
+        text = f"{title}\n" + "".join(
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() + "\n"
             for row in rows)
         if file is not None:
@@ -636,13 +753,14 @@ cdef class EventBase:
 
     def active_by_fd(self, fd, int events):
         """Make what waits on *fd* for one of *events* active, as if the kernel had said so."""
-        base_enter(self)
-        event_base_active_by_fd(self.base, fd_of(fd), <short>events)
+        cdef int number = fd_of(fd)
+        event_base_active_by_fd(base_enter(self), number, <short>events)
+        leave(self, 0)
 
     def active_by_signal(self, int signum):
         """Make the events of a signal active, as if it had been caught once."""
-        base_enter(self)
-        event_base_active_by_signal(self.base, signum)
+        event_base_active_by_signal(base_enter(self), signum)
+        leave(self, 0)
 
     def init_common_timeout(self, seconds):
         """*seconds*, to be given to :meth:`Event.add`: here any timeout is as good.
@@ -651,42 +769,76 @@ cdef class EventBase:
         loop they cost no more in the first place.
         """
         cdef timeval tv
-        base_enter(self)
         to_timeval(seconds, &tv)
-        if event_base_init_common_timeout(self.base, &tv) == NULL:
-            check(-1)
+        leave(self, 0 if event_base_init_common_timeout(base_enter(self), &tv) != NULL else -1)
         return seconds
 
     def gettimeofday_cached(self):
         """Seconds since 1970, inside callbacks those of the turn's wake-up."""
-        base_enter(self)
-        return (pe_clock_wall() + pe_base_now(self.base) - pe_clock_now()) * 1e-9
+        cdef int64_t now = pe_base_now(base_enter(self))
+        leave(self, 0)
+        return (pe_clock_wall() + now - pe_clock_now()) * 1e-9
 
     def update_cache_time(self):
         """Renew the time that callbacks see, after a long computation in one."""
-        base_enter(self)
-        check(event_base_update_cache_time(self.base))
+        leave(self, event_base_update_cache_time(base_enter(self)))
 
     def gettime_monotonic(self):
         """The clock of timers, now, in seconds."""
-        base_enter(self)
+        base_require(self)
         return pe_clock_now() * 1e-9
 
 
+cdef int64_t limit_of(object slow_callback) except -1:
+    return 0 if slow_callback is None else max(to_ns(slow_callback), 1)
+
+
+cdef object checked_handler(object handler):
+    if handler is not None and handler is not errors.RAISE and not callable(handler):
+        raise TypeError(f"exception_handler must be None, RAISE or callable, not {handler!r}")
+    return handler
+
+
+cdef int raise_failure(EventBase self) except -1:
+    cdef object failure = self.failure
+    self.failure = None
+    if failure is not None:
+        raise failure
+    return 0
+
+
+# --- the end of a base -------------------------------------------------------------------
+
 cdef void take_apart(EventBase self) noexcept:
-    """Close all objects of a base in a loop, not one by the other, and then the base."""
+    """Close all objects of a base in a loop, not one by the other, and then the base.
+
+    Their finalizers may run any code. It finds the base closing: nobody adds to it.
+    """
     cdef event_base *base = self.base
-    if base == NULL or pe_base_is_running(base):
+    if base == NULL or self.state != BASE_IDLE or pe_base_is_running(base):
         return  # a running base is never freed: its thread may be asleep for good
+    begin(self, BASE_CLOSING)
     while not pe_list_empty(&self.held) or not pe_list_empty(&self.loose):
         if not pe_list_empty(&self.held):
             take_out(attached_of(self.held.next))
         else:
             take_out(attached_of(self.loose.next))
-        if self.base == NULL:
-            return  # a finalizer has closed it meanwhile
     self.base = NULL
+    end(self)
     event_base_free(base)
+
+
+cdef int report_end(EventBase self) except -1:
+    """What the finalizers of its objects have raised, and what it did not come to."""
+    cdef int unrun = self.unrun
+    self.unrun = 0
+    try:
+        if unrun != 0:
+            PyErr_ResourceWarning(<PyObject *>self, 1, "%R: %d calls of call_soon_threadsafe() "
+                                  "had not run when it was closed", <PyObject *>self, unrun)
+    finally:
+        raise_failure(self)
+    return 0
 
 
 cdef void take_out(PyObject *op) noexcept:
@@ -747,145 +899,3 @@ cdef int prepare_types() except -1:
 
 
 prepare_types()
-
-
-# --- running it: the GIL, signals, exceptions -----------------------------------------------
-
-cdef void notice_signals(EventBase self) noexcept:
-    """Run Python's signal handlers; what one raises leaves dispatch()."""
-    try:
-        PyErr_CheckSignals()
-    except BaseException as exc:
-        stop_with(self, exc)
-
-
-cdef void wait_returned(void *arg) noexcept:
-    notice_signals(<EventBase>arg)
-
-
-cdef void relay_noticed(void *arg, const unsigned char *data, size_t n) noexcept:
-    """Bytes that Python's C handler wrote: one per signal."""
-    cdef EventBase self = <EventBase>arg
-    if self.forward_to >= 0:
-        write(self.forward_to, data, n)  # a full pipe is as good: it is readable
-    notice_signals(self)
-
-
-cdef int set_wakeup(int fd) except -2:
-    """signal.set_wakeup_fd; no descriptor if `fd` has become unfit for it. Gives the old one."""
-    try:
-        return signal.set_wakeup_fd(fd, warn_on_full_buffer=fd < 0)
-    except (OSError, ValueError):
-        return signal.set_wakeup_fd(-1)
-
-
-cdef int relay_start(EventBase self) except -1:
-    """Have a signal wake the wait: the earlier descriptor goes to forward_to."""
-    cdef int fd = check_err(pe_relay_open(self.base, relay_noticed, <void *>self), self)
-    self.forward_to = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
-    self.relay_fd = fd
-    relaying.append(self)
-    return 0
-
-
-cdef void relay_mended(void *arg) noexcept:
-    """In a forked child that goes on with the loop: a relay of its own."""
-    cdef EventBase self = <EventBase>arg
-    self.hooks.mend = False
-    try:
-        self.relay_fd = check_err(pe_relay_open(self.base, relay_noticed, arg), self)
-        signal.set_wakeup_fd(self.relay_fd, warn_on_full_buffer=False)
-    except BaseException as exc:
-        stop_with(self, exc)
-
-
-cdef int relay_stop(EventBase self) except -1:
-    cdef int current = set_wakeup(self.forward_to)
-    cdef unsigned char data[256]
-    cdef size_t n = pe_relay_take(self.base, data, sizeof(data))
-    if current >= 0 and current != self.relay_fd:
-        signal.set_wakeup_fd(current)  # somebody's own, set in a callback: theirs stays
-    elif self.forward_to >= 0 and n > 0:
-        write(self.forward_to, data, n)  # of signals in the last callbacks
-    self.relay_fd = self.forward_to = -1
-    self.hooks.mend = False
-    relaying.remove(self)
-    return 0
-
-
-cdef int run(EventBase self, int flags) except -1:
-    cdef int result, error
-    base_enter(self)
-    if pe_base_is_running(self.base):
-        raise RuntimeError(f"{self!r} runs already")
-    raise_failure(self)  # of a callback that ran outside the loop
-    if not flags & EVLOOP_NONBLOCK and threading.current_thread() is threading.main_thread():
-        relay_start(self)
-    try:
-        result = event_base_loop(self.base, flags)
-        error = errno
-    finally:
-        if self.relay_fd >= 0 or self.hooks.mend:
-            relay_stop(self)
-    raise_failure(self)
-    if result < 0:
-        check_err(-error, self)
-    return result
-
-
-cdef int raise_failure(EventBase self) except -1:
-    cdef object failure = self.failure
-    self.failure = None
-    if failure is not None:
-        raise failure
-    return 0
-
-
-cdef list relaying = []  # bases that run in the main thread, outermost first
-cdef bint handles_fork = True
-
-
-cdef int relay_lost(EventBase self) except -1:
-    """Its relay is closed: a running base opens another before its next wait."""
-    self.relay_fd = -1
-    if self.base != NULL and pe_base_is_running(self.base):
-        self.hooks.mend = True
-        if self is not relaying[0]:
-            self.forward_to = -1  # the relay of the one outside it, which is gone
-    else:
-        self.forward_to = -1
-        relaying.remove(self)  # its thread stayed in the parent
-    return 0
-
-
-def set_fork_handling(bint on):
-    """Whether a forked child sees to the bases that it inherits; it does unless told not to.
-
-    It closes its copies of their descriptors at once, which disturbs nothing of the
-    parent's, and a base gets new ones when it is first used there. With ``False`` a base
-    of the parent must not be used in a child, nor closed, before its
-    :meth:`EventBase.reinit`: they share what they wait with. For programs whose
-    children end or call exec at once, and that have very many bases.
-
-    :returns: what held before.
-    """
-    global handles_fork
-    before = handles_fork
-    handles_fork = on
-    return before
-
-
-def _after_fork_in_child():
-    """No base disturbs the parent's; the one that this thread runs goes on by itself."""
-    cdef EventBase base
-    if not handles_fork:
-        return
-    pe_bases_let_go_after_fork()
-    if not relaying:
-        return
-    signal.set_wakeup_fd(-1)  # the inherited one leads to the parent
-    for base in list(relaying):
-        relay_lost(base)
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

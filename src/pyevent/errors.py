@@ -1,5 +1,7 @@
 """What becomes of an exception that a callback raises, and of what the C core logs."""
 
+import sys
+
 
 class _Raise:
     """The type of :data:`RAISE`."""
@@ -15,13 +17,29 @@ class _Raise:
 RAISE = _Raise()
 
 
+def load() -> None:
+    """Import what telling of a failure takes; again, it costs next to nothing.
+
+    Done when a base is made: the first failure may be that no descriptor is free, and then
+    nothing can be imported. An import of pyevent is not to wait for it.
+    """
+    import ast  # noqa: F401  traceback's, for a part of a line; so is unicodedata
+    import linecache  # noqa: F401
+    import logging  # noqa: F401
+    import socket  # noqa: F401  the error of a lookup
+    import tokenize  # noqa: F401  linecache's
+    import traceback  # noqa: F401
+    import unicodedata  # noqa: F401
+    import warnings  # noqa: F401
+
+
 def log_failure(context: dict[str, object]) -> None:
     """Log the failure of a callback, with its traceback, on the logger "pyevent".
 
     *context* is what an exception handler gets: ``message``, ``exception``, ``source`` (the
     object whose callback it was) and ``callback``.
     """
-    import logging  # only here: an import of pyevent is not to wait for it
+    import logging
 
     exc = context["exception"]
     assert isinstance(exc, BaseException)
@@ -54,6 +72,4 @@ def log_line(severity: int, message: str) -> None:
 
 def log_lost(exc: BaseException) -> None:
     """A log callback has failed: its line is lost, the program goes on."""
-    import sys
-
     sys.excepthook(type(exc), exc, exc.__traceback__)

@@ -7,11 +7,12 @@ an override in a subclass is not seen through them.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from pyevent._buffer import Buffer
 from pyevent._config import EventConfig, get_supported_methods
 from pyevent._core import get_version
-from pyevent._event import Event
+from pyevent._event import Event, is_initialized, set_base
 from pyevent._files import FileSegment
 from pyevent._listener import Listener
 from pyevent._log import enable_debug_logging, enable_debug_mode, global_shutdown, set_log_callback
@@ -19,7 +20,8 @@ from pyevent._loop import EventBase
 from pyevent._ratelimit import RateLimit, RateLimitGroup
 from pyevent._stream import BufferEvent
 from pyevent._watch import CheckWatcher, PrepareWatcher, Watcher, prepare_get_timeout
-from pyevent.constants import LIBEVENT_VERSION_NUMBER
+from pyevent.assignment import SELF
+from pyevent.constants import LIBEVENT_VERSION_NUMBER, EventFlag
 
 event_get_version = get_version
 event_get_supported_methods = get_supported_methods
@@ -29,6 +31,7 @@ event_enable_debug_mode = enable_debug_mode
 libevent_global_shutdown = global_shutdown
 
 event_config_new = EventConfig
+event_config_free = EventConfig.close
 event_config_avoid_method = EventConfig.avoid_method
 event_config_require_features = EventConfig.require_features
 event_config_set_flag = EventConfig.set_flag
@@ -65,6 +68,10 @@ event_base_init_common_timeout = EventBase.init_common_timeout
 
 event_new = Event
 event_free = Event.close
+event_assign = Event.assign
+event_initialized = is_initialized
+event_base_set = set_base
+event_self_cbarg = SELF
 event_add = Event.add
 event_del = Event.delete
 event_del_noblock = Event.delete
@@ -77,6 +84,7 @@ event_get_base = Event.get_base
 event_get_events = Event.get_events
 event_get_callback = Event.get_callback
 event_get_callback_arg = Event.get_callback_arg
+event_get_assignment = Event.get_assignment
 event_get_priority = Event.get_priority
 event_priority_set = Event.priority_set
 
@@ -90,13 +98,16 @@ evtimer_new = Event.timer
 evtimer_add = Event.add
 evtimer_del = Event.delete
 evtimer_pending = Event.get_pending
+evtimer_initialized = is_initialized
 evsignal_new = Event.signal
 evsignal_add = Event.add
 evsignal_del = Event.delete
 evsignal_pending = Event.get_pending
+evsignal_initialized = is_initialized
 evuser_new = Event.timer
 evuser_del = Event.delete
 evuser_pending = Event.get_pending
+evuser_initialized = is_initialized
 evuser_trigger = Event.active
 event_get_signal = Event.get_fd
 
@@ -233,10 +244,31 @@ def event_set_fatal_callback(callback: Callable[[int], None] | None) -> None:
 
 def event_finalize(flags: int, event: Event, callback: Callable[[Event, object], None]) -> None:
     """Delete *event* for good and call ``callback(event, arg)`` from its loop."""
-    event.finalize(callback)
+    Event.finalize(event, callback)
 
 
 event_free_finalize = event_finalize
+
+
+def evtimer_assign(
+    ev: Event,
+    base: EventBase,
+    callback: Callable[[int, EventFlag, Any], object],
+    arg: object = None,
+) -> None:
+    """As :meth:`Event.assign`, for a timer."""
+    Event.assign(ev, base, -1, 0, callback, arg)
+
+
+def evsignal_assign(
+    ev: Event,
+    base: EventBase,
+    signum: int,
+    callback: Callable[[int, EventFlag, Any], object],
+    arg: object = None,
+) -> None:
+    """As :meth:`Event.assign`, for a persistent event of a signal."""
+    Event.assign(ev, base, signum, EventFlag.EV_SIGNAL | EventFlag.EV_PERSIST, callback, arg)
 
 
 def evthread_use_pthreads() -> int:

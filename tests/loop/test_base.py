@@ -306,6 +306,16 @@ USES = [
     lambda base: base.update_cache_time(),
     lambda base: base.gettime_monotonic(),
     lambda base: base.__enter__(),
+    lambda base: base.running,
+    lambda base: base.exception_handler,
+    lambda base: setattr(base, "exception_handler", None),
+    lambda base: base.default_exception_handler({"message": "", "exception": OSError()}),
+    lambda base: base.slow_callback,
+    lambda base: setattr(base, "slow_callback", 1),
+    lambda base: base.call_soon_threadsafe(print),
+    lambda base: base.get_events(),
+    lambda base: base.dump_events(),
+    lambda base: base.stats(),
 ]
 
 
@@ -315,7 +325,6 @@ def test_using_a_closed_base_raises(backend, use):
     base.close()
     base.close()
     assert base.closed
-    assert not base.running
     for closed in (base, EventBase.__new__(EventBase)):
         with pytest.raises(RuntimeError, match="closed"):
             use(closed)

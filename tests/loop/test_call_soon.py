@@ -91,11 +91,13 @@ def test_a_call_that_calls_itself_again_does_not_lock_out_the_rest(base, socketp
     far.send(b"x")
 
     def again():
-        base.call_soon_threadsafe(again)
+        if not base.got_exit():
+            base.call_soon_threadsafe(again)
 
     Event(base, near, 2, lambda *_: base.loopexit()).add()
     base.call_soon_threadsafe(again)
     assert base.dispatch() == 0
+    assert base.dispatch() == 1  # the last one
 
 
 def test_an_exception_goes_to_the_handler_and_the_next_call_runs(backend):
@@ -147,13 +149,65 @@ def test_the_base_keeps_function_and_arguments_until_the_call(base):
 
 
 def test_closing_the_base_drops_the_calls(backend):
+    """A warning says how many there were."""
     seen = []
-    with EventBase(backend=backend) as base:
-        base.call_soon_threadsafe(seen.append, 1)
+    base = EventBase(backend=backend)
+    for i in range(3):
+        base.call_soon_threadsafe(seen.append, i)
+    with pytest.warns(ResourceWarning, match="3 calls of call_soon_threadsafe") as warned:
+        base.close()
+    assert len(warned) == 1
     gc.collect()
     assert seen == []
     with pytest.raises(RuntimeError, match="closed"):
         base.call_soon_threadsafe(seen.append, 2)
+
+
+def test_a_base_that_is_only_dropped_tells_of_calls_that_have_not_run(backend):
+    base = EventBase(backend=backend)
+    base.call_soon_threadsafe(print)
+    with pytest.warns(ResourceWarning) as warned:
+        del base
+    first, second = [str(warning.message) for warning in warned]
+    assert "unclosed" in first
+    assert "1 calls of call_soon_threadsafe" in second
+
+
+def test_a_warning_that_is_an_error_leaves_the_base_closed(backend):
+    base = EventBase(backend=backend)
+    base.call_soon_threadsafe(print)
+    with pytest.raises(ResourceWarning, match="1 calls"):
+        base.close()
+    assert base.closed
+    base.close()
+
+
+def test_calls_that_have_run_are_not_told_of(base):
+    for _ in range(3):
+        base.call_soon_threadsafe(lambda: None)
+    base.dispatch()  # closing it would fail the test: a warning is an error here
+
+
+def test_a_loop_that_runs_forever_waits_for_the_first_call(backend):
+    """Without events; and a call that was made before it began is run as well."""
+    seen = []
+    done = threading.Event()
+    with EventBase(backend=backend, exception_handler=RAISE) as base:
+        base.call_soon_threadsafe(seen.append, "before")
+        base.call_soon_threadsafe(done.set)
+        thread = threading.Thread(target=base.dispatch, kwargs={"forever": True})
+        thread.start()
+        assert done.wait(10)
+        for i in range(3):  # each finds it with nothing to wait for
+            done.clear()
+            base.call_soon_threadsafe(seen.append, i)
+            base.call_soon_threadsafe(done.set)
+            assert done.wait(10)
+        assert thread.is_alive()
+        base.loopexit()
+        thread.join(20)
+        assert not thread.is_alive()
+    assert seen == ["before", 0, 1, 2]
 
 
 def test_what_cannot_be_called_is_refused_at_once(base):

@@ -8,7 +8,16 @@ import weakref
 
 import pytest
 
-from pyevent import EV_PERSIST, EV_TIMEOUT, RAISE, Event, EventBase, errors
+from pyevent import (
+    EV_PERSIST,
+    EV_READ,
+    EV_TIMEOUT,
+    RAISE,
+    BufferEvent,
+    Event,
+    EventBase,
+    errors,
+)
 
 
 class Failure(Exception):
@@ -159,14 +168,108 @@ def test_handler_must_be_callable(lenient, wrong):
     assert lenient.exception_handler is None
 
 
-def test_logging_that_fails_leaves_dispatch(lenient, monkeypatch):
-    def broken(*args, **kwargs):
-        raise OSError("disk full")
+@pytest.fixture
+def unraisable(monkeypatch):
+    """What sys.unraisablehook was told."""
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda info: told.append(str(info.exc_value)))
+    return told
 
+
+def broken(*args, **kwargs):
+    raise OSError("disk full")
+
+
+def test_logging_that_fails_goes_to_the_unraisable_hook(lenient, monkeypatch, unraisable):
+    """With the exception that could not be logged; the loop goes on."""
+    seen = []
     monkeypatch.setattr(logging.getLogger("pyevent"), "error", broken)
+    Event.timer(lenient, fail, "oops").active()
+    Event.timer(lenient, lambda *_: seen.append(1)).active()
+    assert lenient.dispatch() == 1
+    assert unraisable == ["oops", "disk full"]
+    assert seen == [1]
+
+
+def test_removal_that_cannot_be_logged_ends_no_loop(lenient, monkeypatch, unraisable):
+    monkeypatch.setattr(logging.getLogger("pyevent"), "error", broken)
+    Event(lenient, -1, EV_PERSIST, fail, "oops").add(0.0001)
+    assert lenient.dispatch() == 1
+    assert unraisable[-2].startswith("removed: its callback failed 100 times")
+    assert len(unraisable) == 202
+
+
+def test_keyboard_interrupt_while_logging_leaves_dispatch(lenient, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(logging.getLogger("pyevent"), "error", interrupted)
     Event.timer(lenient, fail).add(0)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(KeyboardInterrupt):
         lenient.dispatch()
+
+
+def test_an_object_that_cannot_be_closed_ends_no_loop(lenient, unraisable, socketpair, caplog):
+    class Stubborn(BufferEvent):
+        def close(self):
+            raise Failure("never")
+
+        def on_read(self):
+            raise Failure("in callback")
+
+    bev = Stubborn(lenient, socketpair[0])
+    bev.enable(EV_READ)
+    socketpair[1].send(b"x")
+    lenient.once(-1, EV_TIMEOUT, lambda *_: lenient.loopexit(), timeout=0.05)
+    assert lenient.dispatch() == 0
+    assert "never" in unraisable
+    assert "in callback" in caplog.text
+    BufferEvent.close(bev)
+
+
+def test_the_default_handler_takes_a_context_of_one_s_own(lenient, caplog):
+    lenient.default_exception_handler({"message": "in tea", "exception": Failure("cold")})
+    assert "in tea" in caplog.text
+    with pytest.raises(KeyError):
+        lenient.default_exception_handler({"message": "in tea"})
+    with pytest.raises(TypeError, match="exception"):
+        lenient.default_exception_handler({"message": "in tea", "exception": "cold"})
+
+
+def test_failures_are_told_with_no_descriptor_free(run_python, backend):
+    """What that takes is imported with the first base, not when pyevent is imported."""
+    done = run_python(
+        """
+        import os, resource, sys
+        import pyevent
+        assert "logging" not in sys.modules
+        base = pyevent.EventBase(backend=sys.argv[1])
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        held, calls = [], []
+
+        def fail(fd, what, arg):
+            calls.append(1)
+            if len(calls) == 1:
+                try:
+                    while True:
+                        held.append(os.dup(0))
+                except OSError:
+                    pass
+            if len(calls) == 3:
+                base.loopexit()
+            {"ü": 1 / len(held)}["my mistake"]
+
+        pyevent.Event(base, -1, pyevent.EV_PERSIST, fail).add(0.001)
+        assert base.dispatch() == 0
+        assert len(calls) == 3
+        for fd in held:
+            os.close(fd)
+        base.close()
+        """,
+        backend,
+    )
+    assert done.stderr.count("KeyError: 'my mistake'") == 3, done.stderr
+    assert "Logging error" not in done.stderr
 
 
 def test_persistent_event_that_fails_100_times_in_a_row_is_removed(lenient, caplog):

@@ -420,3 +420,150 @@ sys.stdout.flush()
 if who:
     os._exit(0)
 """)
+
+
+# Where the loop of another thread can be when this one forks: each has it call `stop`.
+PLACES = {
+    "an event's callback": "Event(base, near, EV_READ | EV_PERSIST, stop).add()",
+    "a timer": "Event(base, -1, EV_PERSIST, stop).add(0.001)",
+    "a prepare watcher": "PrepareWatcher(base, stop)",
+    "a check watcher": "CheckWatcher(base, stop)",
+    "the first of several watchers": "[PrepareWatcher(base, stop) for _ in range(3)]",
+    "a call from a thread": "base.call_soon_threadsafe(stop)",
+    "a finalizer of an event": "Event.timer(base, print).finalize(stop)",
+    "a finalizer of an argument": "Event.timer(base, nothing, Dying()).add(0)",
+    "a signal event": "Event.signal(base, signal.SIGUSR1, stop).add(); "
+    "[os.kill(os.getpid(), signal.SIGUSR1) for _ in range(3)]",
+    "a read callback": "bev.setcb(stop, None, None); bev.enable(EV_READ)",
+    "a write callback": "bev.setcb(None, stop, None); bev.write(b'x')",
+    "an output callback": "bev.output.add_cb(stop); base.call_soon_threadsafe(bev.write, b'x')",
+    "an exception handler": "base.exception_handler = stop; Event.timer(base, fail).add(0)",
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_fork_from_another_thread_while_the_loop_is_in(run, place):
+    """The child goes on with a base that is idle there, the parent with its loop."""
+    run(f"""
+base = new_base()
+base.exception_handler = lambda base, context: None
+entered, forked = threading.Event(), threading.Event()
+parent = os.getpid()
+
+def nothing(*args):
+    pass
+
+def fail(*args):
+    raise ValueError
+
+def stop(*args):
+    if os.getpid() == parent and not entered.is_set():
+        entered.set()
+        assert forked.wait(20)
+
+class Dying:
+    def __del__(self):
+        stop()
+
+mine, peer = socket.socketpair()
+mine.setblocking(False)
+bev = BufferEvent(base, mine)
+far.send(b"x")
+peer.send(b"x")
+Event(base, -1, EV_PERSIST, nothing).add(0.005)
+{PLACES[place]}
+
+def closes():
+    assert not base.running
+    base.close()
+
+def runs_and_closes():
+    base.loopexit(0.02)
+    assert base.dispatch() == 0
+    base.close()
+
+def drops():
+    global base, bev
+    del base, bev
+    gc.collect()
+
+thread = threading.Thread(target=base.dispatch)
+thread.start()
+assert entered.wait(20)
+for child in (closes, runs_and_closes, drops):
+    join(fork(child))
+forked.set()
+seen = []
+base.call_soon_threadsafe(seen.append, 1)
+base.call_soon_threadsafe(base.loopexit)
+thread.join(20)
+assert not thread.is_alive() and seen == [1]
+base.close()
+""")
+
+
+def test_fork_from_another_thread_while_the_base_is_being_closed(run):
+    """What was left of it is closed in the child."""
+    run("""
+base = new_base()
+entered, forked = threading.Event(), threading.Event()
+
+class Dying:
+    def __del__(self):
+        if not entered.is_set():
+            entered.set()
+            assert forked.wait(20)
+
+for _ in range(3):
+    Event.timer(base, print, Dying()).add(60)
+
+def child():
+    assert not base.closed
+    base.close()
+    assert base.closed
+
+thread = threading.Thread(target=base.close)
+thread.start()
+assert entered.wait(20)
+assert base.closed
+join(fork(child))
+forked.set()
+thread.join(20)
+assert not thread.is_alive()
+""")
+
+
+def test_a_child_that_forks_in_another_thread_runs_the_base_there(run):
+    run("""
+base = new_base()
+base.loopexit(60)
+
+def child():
+    def grandchild():
+        assert not base.running
+        base.loopbreak()
+        base.loopexit(0.01)
+        assert base.dispatch() == 0
+        base.close()
+    ready = threading.Event()
+    base.call_soon_threadsafe(ready.set)
+    thread = threading.Thread(target=base.dispatch)
+    thread.start()
+    assert ready.wait(20)
+    join(fork(grandchild))
+    base.loopbreak()
+    thread.join(20)
+    assert not thread.is_alive()
+    base.close()
+
+ready = threading.Event()
+base.call_soon_threadsafe(ready.set)
+thread = threading.Thread(target=base.dispatch)
+thread.start()
+assert ready.wait(20)
+join(fork(child))
+base.loopbreak()
+thread.join(20)
+assert not thread.is_alive()
+base.close()
+""")

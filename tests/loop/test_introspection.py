@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import signal
+import sys
 import time
 import weakref
 
@@ -178,11 +179,28 @@ def test_slow_callback_can_be_changed_and_read(base, caplog):
         base.slow_callback = -1
 
 
-def test_logging_of_a_slow_callback_that_fails_leaves_dispatch(watchful, monkeypatch):
+def test_logging_of_a_slow_callback_that_fails_ends_no_loop(watchful, monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda info: told.append(str(info.exc_value)))
     monkeypatch.setattr(pyevent.errors, "log_slow", fail)
     Event.timer(watchful, slow).add(0)
-    with pytest.raises(Failure):
-        watchful.dispatch()
+    assert watchful.dispatch() == 1
+    assert told == ["oops"]
+
+
+def test_a_slow_callback_that_closes_its_object_is_logged(watchful, caplog):
+    def close_slowly(source, *args):
+        source.close()
+        slow()
+
+    timer = Event.timer(watchful, lambda fd, what, arg: close_slowly(timer))
+    timer.add(0)
+    pyevent.PrepareWatcher(watchful, close_slowly)
+    watchful.dispatch()
+    assert [repr(record.args[1]) for record in caplog.records] == [
+        "<PrepareWatcher closed>",
+        "<Event closed>",
+    ]
 
 
 # --- finding events -------------------------------------------------------------------------------
@@ -293,6 +311,7 @@ def test_dump_events_is_a_table_of_all(base, crowd, socketpair):
 def test_dump_events_names_the_user_s_function(base):
     base.call_soon_threadsafe(slow)
     assert base.dump_events().splitlines()[-1].endswith(" slow")
+    base.dispatch()
 
 
 def test_running_event_is_known_in_its_callback(base):

@@ -245,6 +245,24 @@ def test_finalizer_of_an_argument_may_close_the_base(backend):
     assert base.closed
 
 
+@pytest.mark.parametrize("make", [Event.timer, pyevent.PrepareWatcher, pyevent.CheckWatcher])
+def test_finalizer_of_a_closed_object_s_argument_may_close_the_base(backend, make):
+    base = EventBase(backend=backend)
+    make(base, print, Closer(base)).close()
+    assert base.closed
+
+
+def test_finalizer_of_a_subclass_s_attribute_may_close_the_base(backend):
+    class Sub(Event):
+        pass
+
+    base = EventBase(backend=backend)
+    ev = Sub(base, -1, 0, print)
+    ev.closer = Closer(base)
+    del ev
+    assert base.closed
+
+
 def test_finalizer_of_an_argument_does_not_see_the_event_that_dies(base):
     """Its callback was the last that ran."""
     seen = []
@@ -278,19 +296,100 @@ def test_finalizer_of_a_pending_event_s_argument_may_close_the_base(backend):
     assert base.closed
 
 
-def test_finalizer_may_make_new_events_while_the_base_closes(backend):
-    """They are closed as well."""
-    made = []
+def test_nothing_is_added_to_a_base_while_it_closes(backend):
+    """So that it comes to an end."""
+    refused = []
 
     class Maker:
         def __del__(self):
-            made.append(Event.timer(base, print))
-            made[0].add(60)
+            for make in (Event.timer, pyevent.PrepareWatcher):
+                with pytest.raises(RuntimeError, match="being closed") as raised:
+                    make(base, print)
+                refused.append(raised)
+            assert base.closed
 
     base = EventBase(backend=backend)
     Event.timer(base, print, Maker()).add(60)
     base.close()
-    assert [ev.closed for ev in made] == [True]
+    assert len(refused) == 2
+
+
+def test_a_finalizer_that_finalizes_again_does_not_keep_the_base_from_closing(backend, caplog):
+    calls = []
+
+    def again(ev, arg):
+        calls.append(1)
+        if len(calls) < 1000:
+            Event.timer(base, print).finalize(again)
+
+    base = EventBase(backend=backend)
+    Event.timer(base, print).finalize(again)
+    base.close()
+    assert calls == [1]
+    assert "being closed" in caplog.text
+
+
+def test_a_finalizer_cannot_be_deleted(base):
+    """Not even by who finds the event that stands for its call."""
+    seen = []
+    Event.timer(base, print).finalize(lambda ev, arg: seen.append(1))
+    base.foreach_event(lambda base, ev, arg: ev.delete())
+    base.dispatch()
+    assert seen == [1]
+
+
+@pytest.mark.parametrize("make", [Event.timer, pyevent.PrepareWatcher, pyevent.CheckWatcher])
+def test_a_second_set_up_is_refused_and_leaves_nothing(backend, make):
+    base = EventBase(backend=backend)
+    one = make(base, print)
+    other = EventBase(backend=backend)
+    arguments = (base, -1, 0, print) if isinstance(one, Event) else (base, print)
+    for into in (base, other):
+        with pytest.raises(RuntimeError, match="already"):
+            one.__init__(into, *arguments[1:])
+    other.close()
+    base.close()
+    assert one.closed
+
+
+def test_a_base_that_is_set_up_by_its_own_arguments_is_refused(backend):
+    class Seconds:
+        def __float__(self):
+            base.__init__(backend=backend)
+            return 1.0
+
+    base = EventBase.__new__(EventBase)
+    with pytest.raises(RuntimeError, match="already"):
+        base.__init__(backend=backend, slow_callback=Seconds())
+    assert base.method == backend
+    base.close()
+
+
+def test_a_base_that_is_set_up_by_a_log_callback_is_refused(monkeypatch):
+    def log(severity, message):
+        lines.append(message)
+        if len(lines) == 1:
+            base.__init__()
+
+    lines = []
+    monkeypatch.setenv("EVENT_SHOW_METHOD", "1")
+    pyevent.event_set_log_callback(log)
+    try:
+        base = EventBase.__new__(EventBase)
+        with pytest.raises(RuntimeError, match="already"):
+            base.__init__()
+    finally:
+        pyevent.event_set_log_callback(None)
+    assert len(lines) == 2
+    base.close()
+
+
+def test_a_closed_base_may_be_opened_again(backend):
+    base = EventBase(backend=backend)
+    base.close()
+    base.__init__(backend=backend)
+    assert base.dispatch() == 1
+    base.close()
 
 
 def test_event_may_be_dropped_in_its_callback(base):

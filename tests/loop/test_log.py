@@ -155,6 +155,51 @@ def test_debug_mode_is_for_c_and_changes_nothing(run_python):
     )
 
 
+def test_debug_mode_is_refused_once_there_are_events(run_python):
+    run_python(
+        """
+        import pyevent
+
+        with pyevent.EventBase(exception_handler=pyevent.RAISE) as base:
+            ev = pyevent.Event(base, -1, 0, print)
+            for _ in range(2):
+                try:
+                    pyevent.event_enable_debug_mode()
+                except RuntimeError as exc:
+                    assert "before the first event" in str(exc), exc
+                else:
+                    raise AssertionError("not refused")
+            ev.add(5)
+            assert ev.pending
+        with pyevent.EventBase() as base:
+            pyevent.event_enable_debug_mode()
+            ev = pyevent.Event(base, -1, 0, print)
+            pyevent.event_enable_debug_mode()  # it is on already
+            ev.add(5)
+            assert ev.pending
+        ev = pyevent.Event.__new__(pyevent.Event)
+        pyevent.event_enable_debug_mode()
+        """
+    )
+
+
+def test_debug_mode_forgets_events_that_have_gone(run_python):
+    run_python(
+        """
+        import pyevent
+
+        pyevent.event_enable_debug_mode()
+        with pyevent.EventBase() as base:
+            kept = [pyevent.Event(base, -1, 0, print) for _ in range(100)]
+            before = pyevent.live_allocations()
+            for _ in range(20):
+                [pyevent.Event(base, -1, 0, print) for _ in range(100)]
+                others = [bytes(200) for _ in range(100)]
+            assert pyevent.live_allocations() == before
+        """
+    )
+
+
 def test_global_shutdown_frees_what_belongs_to_no_base_and_all_works_again(run_python):
     run_python(
         """

@@ -39,7 +39,7 @@ cdef extern from "event2/event.h":
         pass
 
     int EV_TIMEOUT, EV_READ, EV_WRITE, EV_SIGNAL, EV_PERSIST, EV_ET, EV_CLOSED
-    int EVLOOP_NONBLOCK
+    int EVLOOP_NONBLOCK, EVLOOP_NO_EXIT_ON_EMPTY
     int EVENT_BASE_FLAG_IGNORE_ENV
 
     event_config *event_config_new()
@@ -73,6 +73,7 @@ cdef extern from "event2/event.h":
 
     int event_assign(event *ev, event_base *base, int fd, short what, event_callback_fn cb,
                      void *arg)
+    int event_base_set(event_base *base, event *ev)
     int event_del(event *ev)
     int event_remove_timer(event *ev)
     void event_active(event *ev, int res, short ncalls)

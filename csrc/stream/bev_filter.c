@@ -177,7 +177,7 @@ static void tell_end(struct bev_filter *f) {
     if (f->bev.is_detached || f->last_events == 0)
         return; /* what was left made no sense */
     f->last_events = 0;
-    f->bev.is_at_end = true;
+    f->bev.is_at_end = f->under->is_at_end; /* not if its input is full */
     (void)bufferevent_disable(&f->bev, EV_READ);
     pe_bev_run_event(&f->bev, what, f->last_error, 0);
 }

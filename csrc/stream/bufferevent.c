@@ -73,8 +73,8 @@ static void detach(struct bufferevent *bev) {
     pe_list_remove(&bev->of_base);
 }
 
-void pe_bev_drop(struct bufferevent *bev) {
-    if (bev->refs == 1 && !bev->is_detached)
+void pe_bev_drop_last(struct bufferevent *bev) {
+    if (!bev->is_detached)
         detach(bev); /* with the last reference: that of a filter may call out */
     if (--bev->refs != 0)
         return;
@@ -138,11 +138,11 @@ static void leave(struct bufferevent *bev, bool sends_now) {
 
 /* Whether a callback must wait for the loop, or for the next one after a
  * loopbreak; then the task is on its way. */
-static bool is_deferred(struct bufferevent *bev, int options) {
+static inline bool is_deferred(struct bufferevent *bev, int options) {
     if (bev->base == NULL)
         return false;
-    if (((bev->options | options) & BEV_OPT_DEFER_CALLBACKS) == 0 &&
-        !pe_base_is_breaking(bev->base) && bev->calling < MOST_NESTED)
+    if (((bev->options | options) & BEV_OPT_DEFER_CALLBACKS) == 0 && bev->calling < MOST_NESTED &&
+        !pe_base_is_breaking(bev->base))
         return false;
     pe_task_activate(bev->base, &bev->task, 0);
     return true;
@@ -298,25 +298,28 @@ static void pass_on(struct bufferevent *bev, size_t added) {
         pe_flush_add(bev->base, &bev->flush);
 }
 
-static void output_changed(struct evbuffer *buf, size_t added, size_t removed) {
-    struct bufferevent *bev = pe_container(buf, struct bufferevent, output);
-    bool resumes = (bev->read_blocked & PE_BLOCK_OUTPUT) && pe_bev_may_resume(bev);
-
-    /* What callbacks add is for when they return; what has gone is of interest to few. */
-    if (!resumes && !bev->has_output_high && !bev->is_finishing &&
-        (added == 0 || (bev->calling != 0 && !bev->ops->is_instant)))
-        return;
+static void see_to_output(struct bufferevent *bev, size_t added, size_t removed) {
     if (bev->is_detached || bev->base == NULL)
         return;
     pe_bev_hold(bev);
-    if (removed != 0 && bev->is_finishing && pe_evbuffer_len(buf) == 0)
+    if (removed != 0 && bev->is_finishing && pe_evbuffer_len(&bev->output) == 0)
         pe_flush_add(bev->base, &bev->flush);
     pass_on(bev, added);
     if (bev->has_output_high)
         pe_bev_check_output_high(bev);
-    if (resumes)
+    if ((bev->read_blocked & PE_BLOCK_OUTPUT) && pe_bev_may_resume(bev))
         pe_bev_unblock(bev, EV_READ, PE_BLOCK_OUTPUT);
     pe_bev_drop(bev);
+}
+
+static void output_changed(struct evbuffer *buf, size_t added, size_t removed) {
+    struct bufferevent *bev = pe_container(buf, struct bufferevent, output);
+
+    /* What callbacks add is for when they return; what has gone is of interest to few. */
+    if ((added == 0 || (bev->calling != 0 && !bev->ops->is_instant)) && !bev->has_output_high &&
+        !bev->is_finishing && !(bev->read_blocked & PE_BLOCK_OUTPUT))
+        return;
+    see_to_output(bev, added, removed);
 }
 
 /* --- directions ----------------------------------------------------------- */
@@ -416,14 +419,15 @@ void pe_bev_unblock(struct bufferevent *bev, short what, unsigned reason) {
 size_t pe_bev_read_max(const struct bufferevent *bev) {
     size_t max = bev->rare != NULL && bev->rare->max_read != 0 ? bev->rare->max_read
                                                                : EV_SSIZE_MAX;
-    size_t len = pe_evbuffer_len(&bev->input), end = SIZE_MAX;
+    size_t len = pe_evbuffer_len(&bev->input), end = bev->read_high;
 
     if (bev->rare != NULL && bev->rare->rate != NULL)
         max = pe_rate_cut(bev->rare->rate, PE_RATE_READ, max);
-    if (bev->read_high != 0)
-        end = bev->read_high;
-    else if (bev->limits != NULL)
+    if (end == 0) {
+        if (bev->limits == NULL)
+            return max;
         end = bev->limits->input_max;
+    }
     if (len >= end)
         return 0;
     return end - len < max ? end - len : max;

@@ -188,7 +188,15 @@ static inline void pe_bev_hold(struct bufferevent *bev) {
     bev->refs++;
 }
 
-void pe_bev_drop(struct bufferevent *bev);
+/* The same for the last reference: it is freed. */
+void pe_bev_drop_last(struct bufferevent *bev);
+
+static inline void pe_bev_drop(struct bufferevent *bev) {
+    if (bev->refs > 1)
+        bev->refs--;
+    else
+        pe_bev_drop_last(bev);
+}
 
 /* Run callbacks, or defer them as the options of the bufferevent or BEV_TRIG_
  * `options` say. The caller holds a reference. `err` is the errno of an error. */

@@ -417,7 +417,7 @@ TEST(write_callback_comes_once_when_the_output_has_gone) {
     }
 }
 
-TEST(enabling_writing_calls_the_write_callback_once) {
+TEST(enabling_writing_calls_the_write_callback_of_a_socket_once) {
     EACH(kind) {
         struct link l;
 
@@ -426,7 +426,7 @@ TEST(enabling_writing_calls_the_write_callback_once) {
         bufferevent_enable(l.near, EV_WRITE);
         CHECK_EQ(l.of_near.writes, 0);
         settle(&l);
-        CHECK_EQ(l.of_near.writes, 1);
+        CHECK_EQ(l.of_near.writes, kind->has_sockets && kind->filters == 0);
         close_link(&l);
     }
 }

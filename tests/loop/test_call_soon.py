@@ -166,8 +166,11 @@ def test_closing_the_base_drops_the_calls(backend):
 def test_a_base_that_is_only_dropped_tells_of_calls_that_have_not_run(backend):
     base = EventBase(backend=backend)
     base.call_soon_threadsafe(print)
+    gc.disable()
+    del base
     with pytest.warns(ResourceWarning) as warned:
-        del base
+        gc.collect()
+    gc.enable()
     first, second = [str(warning.message) for warning in warned]
     assert "unclosed" in first
     assert "1 calls of call_soon_threadsafe" in second

@@ -8,6 +8,7 @@
 # make pytest-san  the same with the extension under ASan + UBSan
 # make pytest-kq   those that run per backend, on kqueue, emulated
 # make fuzz      random inputs; T=buffer: one target, SECONDS=300
+# make fuzz-api  random calls of the Python API under ASan; SECONDS=600; SEED=5: one alone
 # make stress    make stress-c, and the tests under load with more clients and more
 #                rounds; make stress-san: 1,000 connections under ASan
 # make stress-c  random steps on 5,000 descriptors against a model, plain, under
@@ -37,7 +38,7 @@ Q := $(if $(V),,@)
 COMMA := ,
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
-.PHONY: build run test ctest tsan pytest pytest-san pytest-kq fuzz stress stress-c stress-san lib cross
+.PHONY: build run test ctest tsan pytest pytest-san pytest-kq fuzz fuzz-api stress stress-c stress-san lib cross
 .PHONY: bench bench-count wheel sdist lint clean environment
 
 # ---- Python -------------------------------------------------------------------
@@ -335,6 +336,13 @@ pytest-san: $(VENV)/.tools $(C_PROGRAMS)
 	    build --build-base build/py-san --build-lib build/py-san/lib
 	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
 	    PYTHONPATH=$(CURDIR)/build/py-san/lib exec $(PY) -m pytest -m 'not slow' $(ARGS)
+
+# Each seed is a process of its own, which SEED=n runs again.
+fuzz-api: $(VENV)/.tools
+	$(Q)PYEVENT_SAN=address,undefined $(PY) setup.py -q \
+	    build --build-base build/py-san --build-lib build/py-san/lib
+	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" \
+	    PYTHONPATH=$(CURDIR)/build/py-san/lib exec $(PY) tests/fuzz_api/run.py $(SECONDS) $(SEED)
 
 # A thousand connections at a time.
 stress-san: $(VENV)/.tools

@@ -277,6 +277,8 @@ int64_t pe_base_now(struct event_base *base) {
 int event_base_gettimeofday_cached(struct event_base *base, struct timeval *tv) {
     int64_t now = base != NULL ? base->now : 0;
 
+    if (tv == NULL)
+        return 0; /* as gettimeofday(2) */
     if (now == 0 && base != NULL && base->is_running && !base->is_waiting &&
         !base->keeps_fresh_time)
         now = pe_base_now(base);
@@ -300,7 +302,8 @@ int event_base_update_cache_time(struct event_base *base) {
 }
 
 int event_gettime_monotonic(struct event_base *base, struct timeval *tv) {
-    (void)base;
+    if (base == NULL || tv == NULL)
+        return pe_fail(-EINVAL);
     pe_time_to_timeval(pe_clock_now(), tv);
     return 0;
 }

@@ -38,10 +38,13 @@ void event_config_free(struct event_config *cfg) {
 }
 
 int event_config_avoid_method(struct event_config *cfg, const char *method) {
-    size_t size = strlen(method) + 1;
+    size_t size = method != NULL ? strlen(method) + 1 : 0;
     char **more;
-    char *copy = pe_malloc(PE_MEM_OTHER, size);
+    char *copy;
 
+    if (cfg == NULL || method == NULL)
+        return pe_fail(-EINVAL);
+    copy = pe_malloc(PE_MEM_OTHER, size);
     if (copy == NULL)
         return pe_fail(-ENOMEM);
     more = pe_realloc(PE_MEM_OTHER, cfg->avoid, (size_t)(cfg->avoid_count + 1) * sizeof(*more));
@@ -79,6 +82,8 @@ int event_config_set_max_dispatch_interval(struct event_config *cfg,
                                            int max_callbacks, int min_priority) {
     int64_t ns = INT64_MAX;
 
+    if (cfg == NULL)
+        return pe_fail(-EINVAL);
     if (max_interval != NULL) {
         ns = pe_ns_from_timeval(max_interval);
         if (ns < 0)

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -69,18 +70,20 @@ int pe_addr_parse_in6(const char *text, void *in6, unsigned *scope) {
 static int parse_unix(const char *path, struct sockaddr_storage *ss, socklen_t *len) {
     struct sockaddr_un un;
     size_t n = strlen(path);
+    bool is_abstract = path[0] == '@';
     size_t used = offsetof(struct sockaddr_un, sun_path) + n;
 
-    if (n == 0)
+    if (n == 0 || (is_abstract && n == 1)) /* "@" alone would be a name as well, of all */
         return -EINVAL;
-    if (n >= sizeof(un.sun_path))
+    /* unix(7): an abstract name may fill all of it, a path has a NUL at the end. */
+    if (n + !is_abstract > sizeof(un.sun_path))
         return -ENAMETOOLONG;
     memset(&un, 0, sizeof(un));
     un.sun_family = AF_UNIX;
     memcpy(un.sun_path, path, n);
-    if (path[0] == '@') {
+    if (is_abstract) {
 #if defined(__linux__)
-        un.sun_path[0] = '\0'; /* no NUL at the end: unix(7), "abstract" */
+        un.sun_path[0] = '\0';
 #else
         return -EINVAL;
 #endif
@@ -207,14 +210,27 @@ static int format_in6(const struct sockaddr *sa, char *buf, size_t n) {
     return fitted(snprintf(buf, n, "[%s%s]:%u", host, scope, (unsigned)ntohs(in.sin6_port)), n);
 }
 
+/* An abstract name: any bytes up to the length. A NUL would end the text, so it is
+ * written as "@" as well, as /proc/net/unix does. */
+static int format_abstract(const char *name, size_t len, char *buf, size_t n) {
+    char text[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
+
+    if (len >= sizeof(text))
+        return -EINVAL;
+    for (size_t i = 0; i < len; i++)
+        text[i] = name[i] != '\0' ? name[i] : '@';
+    text[len] = '\0';
+    return fitted(snprintf(buf, n, "unix:%s", text), n);
+}
+
 static int format_unix(const struct sockaddr *sa, socklen_t len, char *buf, size_t n) {
     const char *path = (const char *)sa + offsetof(struct sockaddr_un, sun_path);
     size_t room = (size_t)len - offsetof(struct sockaddr_un, sun_path);
 
     if (room == 0)
         return fitted(snprintf(buf, n, "unix:"), n);
-    if (path[0] == '\0' && room > 1) /* abstract: bytes up to the length */
-        return fitted(snprintf(buf, n, "unix:@%.*s", (int)(room - 1), path + 1), n);
+    if (path[0] == '\0' && room > 1)
+        return format_abstract(path, room, buf, n);
     return fitted(snprintf(buf, n, "unix:%.*s", (int)room, path), n);
 }
 

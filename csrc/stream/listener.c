@@ -21,14 +21,12 @@
 #include "stream/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/errors.h"
@@ -38,6 +36,7 @@
 #include "base/sock.h"
 #include "loop/base.h"
 #include "stream/perbase.h"
+#include "stream/stale.h"
 
 #define BATCH_MAX 64u
 #define PATIENCE_MAX 64u
@@ -95,8 +94,9 @@ static void end_rest(struct event_base *base, struct pe_timer *timer) {
 
     if (err == 0)
         return;
-    pe_log_warn("listener on fd %d: %s; resting on", lev->io.task.fd, strerror(-err));
     (void)pe_timer_set(base, timer, pe_clock_now() + REST_MAX_NS); /* its place is free */
+    /* The last: a log callback may free it. */
+    pe_log_warn("listener on fd %d: %s; resting on", lev->io.task.fd, strerror(-err));
 }
 
 /* Accepting has failed with `err`. Rest first: the callback may change that. */
@@ -274,13 +274,25 @@ static void detach(struct evconnlistener *lev) {
     pe_list_remove(&lev->of_base);
 }
 
+/* What listen(2) would say, which is not called for a socket that listens already. */
+static int look_at(int fd) {
+    socklen_t len = sizeof(int);
+    int type;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+        return -errno;
+    return type == SOCK_STREAM || type == SOCK_SEQPACKET ? 0 : -EOPNOTSUPP;
+}
+
 struct evconnlistener *evconnlistener_new(struct event_base *base, evconnlistener_cb cb,
                                           void *ptr, unsigned flags, int backlog,
                                           evutil_socket_t fd) {
     struct evconnlistener *lev;
     int err;
 
-    err = base == NULL ? -EINVAL : pe_sock_nonblock(fd); /* accept must never block */
+    err = base == NULL ? -EINVAL : look_at(fd);
+    if (err == 0)
+        err = pe_sock_nonblock(fd); /* accept must never block */
     if (err < 0)
         goto fail;
     if (backlog != 0 && listen(fd, backlog > 0 ? backlog : BACKLOG_DEFAULT) < 0) {
@@ -346,35 +358,12 @@ static int prepare(int fd, int family, unsigned flags) {
     return err;
 }
 
-/* Whether `sa` is the path of a socket at which nobody listens. Any other file, and
- * the abstract names, which do not outlive their sockets, are no such path. */
-static bool is_stale(const struct sockaddr *sa, socklen_t len) {
-    const struct sockaddr_un *un = (const void *)sa;
-    struct stat st;
-    bool is_refused;
-    int fd;
-
-    if (sa->sa_family != AF_UNIX || len <= offsetof(struct sockaddr_un, sun_path) ||
-        un->sun_path[0] == '\0')
-        return false;
-    if (lstat(un->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-        return false;
-    fd = pe_socket(AF_UNIX, SOCK_STREAM, 0);
-    if (fd < 0)
-        return false;
-    is_refused = connect(fd, sa, len) < 0 && errno == ECONNREFUSED;
-    (void)pe_close(fd); /* nothing was sent */
-    return is_refused;
+/* Made close-on-exec, so that no child gets it in between: not wanted. */
+static int let_inherit(int fd) {
+    return fcntl(fd, F_SETFD, 0) < 0 ? -errno : 0;
 }
 
-/* bind(2). 0 or a negative errno. */
-static int bind_to(int fd, const struct sockaddr *sa, socklen_t len, unsigned flags) {
-    int err = bind(fd, sa, len) < 0 ? -errno : 0;
-
-    if (err != -EADDRINUSE || !(flags & LEV_OPT_UNLINK_STALE) || !is_stale(sa, len))
-        return err;
-    if (unlink(((const struct sockaddr_un *)(const void *)sa)->sun_path) < 0)
-        return -errno;
+static int bind_there(int fd, const struct sockaddr *sa, socklen_t len) {
     return bind(fd, sa, len) < 0 ? -errno : 0;
 }
 
@@ -384,14 +373,15 @@ static int bind_new(const struct sockaddr *sa, socklen_t len, unsigned flags) {
 
     if (sa->sa_family == AF_UNIX && (flags & (LEV_OPT_REUSEABLE | LEV_OPT_REUSEABLE_PORT)))
         return -EINVAL; /* means nothing there: a stale path must be removed instead */
-    fd = socket(sa->sa_family, SOCK_STREAM, 0);
+    fd = pe_socket(sa->sa_family, SOCK_STREAM, 0);
     if (fd < 0)
-        return -errno;
-    err = flags & LEV_OPT_CLOSE_ON_EXEC ? pe_sock_cloexec(fd) : 0;
+        return fd;
+    err = flags & LEV_OPT_CLOSE_ON_EXEC ? 0 : let_inherit(fd);
     if (err == 0)
         err = prepare(fd, sa->sa_family, flags);
     if (err == 0)
-        err = bind_to(fd, sa, len, flags);
+        err = flags & LEV_OPT_UNLINK_STALE ? pe_bind_over_stale(fd, sa, len)
+                                           : bind_there(fd, sa, len);
     if (err == 0)
         return fd;
     (void)pe_close(fd);

@@ -24,4 +24,10 @@ cdef object event_flags(int what)
 cdef object bev_flags(int what)
 cdef object address_of(const sockaddr *address, int size)
 cdef object bound_address(int fd)
+cdef enum:
+    ADDRESS_ANY_PATH = 1
+    ADDRESS_UNNAMED = 2
+
+cdef bint is_address(object address) except -1
+cdef int convert_address(object address, int allowed, sockaddr_storage *out, int *size) except -1
 cdef int to_sockaddr(object address, sockaddr_storage *out, int *size) except -1

@@ -13,7 +13,7 @@ _Address = tuple[str, int] | tuple[str, int, int, int] | str | bytes | PathLike[
 
 class Datagram:
     def __init__(
-        self, base: EventBase, fd_or_address: FileDescriptorLike | _Address, options: int = 0
+        self, base: EventBase, fd_or_address: FileDescriptorLike | _Address, options: int = 1
     ) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(

@@ -1,7 +1,7 @@
 """Datagram sockets, in batches.
 
 A Datagram with callbacks is held by its base until it is closed, as a
-BufferEvent is (see _loop.pyx).
+BufferEvent is, and ends as one does (see _stream.pyx).
 """
 
 cimport cython
@@ -12,13 +12,17 @@ from cpython.ref cimport Py_XDECREF
 from libc.errno cimport ENOBUFS, errno
 
 from pyevent._core cimport (
+    ADDRESS_ANY_PATH,
+    ADDRESS_UNNAMED,
     address_of,
     bound_address,
     bev_flags,
-    check,
-    fd_of,
+    check_err,
+    convert_address,
+    is_address,
     sockaddr,
     sockaddr_storage,
+    socklen_t,
     to_sockaddr,
 )
 from pyevent._loop cimport (
@@ -31,25 +35,37 @@ from pyevent._loop cimport (
     hold,
     register_kind,
     base_enter,
+    leave,
     unhold,
 )
+from pyevent._stream cimport checked_callback, drop_taken, fd_owned, give_up
 from pyevent.c.datagram cimport *
+from pyevent.c.event cimport event_base
+from pyevent.c.stream cimport BEV_OPT_CLOSE_ON_FREE
 
 import os
-import socket
 
 
-cdef extern from "event2/bufferevent.h":
-    int BEV_OPT_CLOSE_ON_FREE
+cdef extern from "Python.h":
+    int PyErr_ResourceWarning(PyObject *source, Py_ssize_t stack_level, const char *format,
+                              ...) except -1
+
+
+cdef extern from "sys/socket.h":
+    int connect(int fd, const sockaddr *address, socklen_t size)
 
 
 cdef void datagram_detach(Attached one) noexcept:
     cdef Datagram self = <Datagram>one
     cdef evdgram *dgram = self.dgram
-    if dgram != NULL:
-        self.dgram = NULL
-        evdgram_free(dgram)
+    cdef object readcb, eventcb, user_arg, file  # dropped last
+    if dgram == NULL:
+        return
+    self.dgram = NULL
+    readcb, eventcb, user_arg, file = self.readcb, self.eventcb, self.user_arg, self.file
+    self.readcb = self.eventcb = self.user_arg = self.file = None
     detach(self)
+    evdgram_free(dgram)
 
 
 cdef int datagram_kind = register_kind(datagram_detach)
@@ -80,46 +96,37 @@ cdef list batch_of(const evdgram_message *messages, int count):
 cdef void datagram_read(evdgram *dgram, const evdgram_message *messages, int count,
                         void *arg) noexcept:
     cdef Datagram self = <Datagram>arg
-    cdef object callback = self.readcb
-    cdef object batch
-    if callback is None:
-        return
+    cdef object batch, callback
     try:
         batch = batch_of(messages, count)
     except BaseException:
         return  # no memory for them: lost, as datagrams may be
-    call(self, callback, batch, "exception in read callback")
+    callback = self.readcb
+    if callback is not None:  # a finalizer may have closed it meanwhile
+        call(self, callback, batch, "exception in read callback")
 
 
 cdef void datagram_happened(evdgram *dgram, short what, void *arg) noexcept:
+    cdef int number = errno
     cdef Datagram self = <Datagram>arg
+    cdef object flags = bev_flags(what)  # may run code, the first time
     cdef object callback = self.eventcb
-    self.last_error = errno
+    self.last_error = number
     if callback is not None:
-        call(self, callback, bev_flags(what), "exception in event callback")
+        call(self, callback, flags, "exception in event callback")
 
 
-cdef int datagram_require(Datagram self) except -1:
+cdef evdgram *datagram_enter(Datagram self) except NULL:
     if self.dgram == NULL:
         raise RuntimeError(f"{self!r}: the socket or its base is closed, or it was never set up")
-    return 0
+    return self.dgram
 
 
-cdef object bound_socket(object address):
-    cdef sockaddr_storage storage
-    cdef int size
-    to_sockaddr(address, &storage, &size)  # refuses names and nonsense before there is a socket
-    family = socket.AF_UNIX
-    if isinstance(address, tuple):
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_DGRAM)
-    try:
-        sock.setblocking(False)
-        sock.bind(address if isinstance(address, tuple) else os.fspath(address))
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+cdef event_base *datagram_open(Datagram self, EventBase base) except NULL:
+    """It is about to be set up: the C base."""
+    if self.owner is not None:
+        raise RuntimeError(f"{self!r} is set up already")
+    return base_enter(base)
 
 
 @cython.trashcan(True)  # a chain of them through `arg` may be of any length
@@ -127,17 +134,23 @@ cdef class Datagram(Attached):
     """A datagram socket: UDP, or Unix.
 
     :param base: the :class:`EventBase` that serves it.
-    :param fd_or_address: a datagram socket: an ``int`` (non-blocking) or an object with a
-        ``fileno()``, which is made non-blocking; or the address to bind a new one to:
-        ``(host, port)`` with a numeric host, or the path of a Unix socket.
-    :param options: BEV_OPT_CLOSE_ON_FREE: closing closes the descriptor. An ``int`` or a
-        socket is given up to it; a new socket is closed in any case.
+    :param fd_or_address: a datagram socket, which becomes non-blocking: an ``int`` or an
+        object with a ``fileno()``; or the address to bind a new one to: ``(host, port)``
+        with a numeric host, or the path of a Unix socket: a ``str`` with a slash, ``bytes``
+        or a path-like object; of an empty one the kernel makes an abstract name of its own.
+    :param options: with BEV_OPT_CLOSE_ON_FREE, as it is unless others are given, the
+        descriptor is closed with it: an ``int`` is its own from now on, a socket gives its
+        descriptor up, of any other object it takes a duplicate. Without, it closes nothing
+        but what it has bound itself, and keeps an object alive.
     :raises OSError: the address cannot be bound.
     :raises RuntimeError: the base is closed.
 
     Messages keep their boundaries. There is no buffer of bytes here: what comes goes to
     the read callback, a batch at a time; what is sent is queued, message by message, and
-    goes out at the end of the loop's turn. With callbacks the base keeps it alive.
+    goes out at the end of the loop's turn. What is for a receiver that takes nothing (a Unix
+    socket whose queue is full) waits, in half of the queue at most, and holds up nobody
+    else. With callbacks the base keeps it alive. One that is dropped with a descriptor of
+    its own is closed, with a ``ResourceWarning``.
     """
 
     cdef evdgram *dgram       # NULL: closed
@@ -145,47 +158,72 @@ cdef class Datagram(Attached):
     cdef object eventcb
     cdef object user_arg
     cdef object file          # an object that owns the fd; None: we do, or nobody
+    cdef bint closes          # the fd is closed with it
     cdef int last_error
 
-    def __init__(self, EventBase base not None, fd_or_address, int options=0):
-        cdef object sock = fd_or_address
-        cdef int number
-        cdef bint closes = options & BEV_OPT_CLOSE_ON_FREE
-        if self.dgram != NULL:
-            raise RuntimeError(f"{self!r} is set up already")
-        base_enter(base)
-        if isinstance(sock, (tuple, str, bytes, os.PathLike)):
-            sock = bound_socket(sock)
-            closes = True
-        number = fd_of(sock)
-        if not isinstance(sock, int):
-            os.set_blocking(number, False)
-            if closes and not isinstance(sock, socket.socket):
-                raise TypeError(f"closing on free takes an int or a socket, not {sock!r}")
-        self.dgram = evdgram_new(base.base, number, BEV_OPT_CLOSE_ON_FREE if closes else 0)
-        if self.dgram == NULL:
-            check(-1)
+    def __init__(self, EventBase base not None, fd_or_address,
+                 int options=BEV_OPT_CLOSE_ON_FREE):
+        cdef sockaddr_storage storage
+        cdef int size = 0, fd = -1, error
+        cdef bint binds = is_address(fd_or_address)
+        cdef bint closes = binds or options & BEV_OPT_CLOSE_ON_FREE
+        cdef evdgram *dgram
+        cdef event_base *c_base
+        if binds:
+            convert_address(fd_or_address, ADDRESS_UNNAMED, &storage, &size)
+        else:
+            fd = fd_owned(fd_or_address, closes)
+            if fd < 0:
+                raise TypeError("a datagram socket or an address is needed, "
+                                f"not {fd_or_address!r}")
+        try:
+            c_base = datagram_open(self, base)
+        except BaseException:
+            drop_taken(fd_or_address, fd, closes)
+            raise
+        if binds:
+            dgram = evdgram_new_bind(c_base, <const sockaddr *>&storage, size)
+        else:
+            dgram = evdgram_new(c_base, fd, BEV_OPT_CLOSE_ON_FREE if closes else 0)
+        if dgram == NULL:
+            error = errno
+            drop_taken(fd_or_address, fd, closes)
+            leave(base, 0)
+            check_err(-error, fd_or_address)
+        self.dgram = dgram
+        self.closes = closes
         attach(self, base, datagram_kind)
-        if not isinstance(sock, int):
-            if closes:
-                sock.detach()
-            else:
-                self.file = sock
+        self.file = None if binds else give_up(fd_or_address, fd, closes)
+        leave(base, 0)
+
+    def __del__(self):
+        if self.dgram == NULL or self.is_held:
+            return  # one that is held goes with its base, which closes it and says so
+        try:
+            if self.closes:
+                PyErr_ResourceWarning(<PyObject *>self, 1, "unclosed %R", <PyObject *>self)
+        finally:
+            datagram_detach(self)
 
     def __dealloc__(self):
-        if self.dgram != NULL:  # not held, so it has no callbacks
-            evdgram_free(self.dgram)
+        if self.dgram != NULL:  # a subclass's finalizer has not called ours
+            datagram_detach(self)
 
     def __repr__(self):
         cdef str name = type(self).__name__
-        if self.dgram == NULL:
+        cdef evdgram *dgram = self.dgram
+        cdef size_t queued
+        cdef unsigned long long dropped
+        cdef int fd
+        if dgram == NULL:
             return f"<{name} closed>"
-        return (f"<{name} fd={evdgram_get_fd(self.dgram)} "
-                f"queued={evdgram_get_queued(self.dgram)} "
-                f"dropped={evdgram_get_dropped(self.dgram)}>")
+        fd = evdgram_get_fd(dgram)
+        queued = evdgram_get_queued(dgram)
+        dropped = evdgram_get_dropped(dgram)
+        return f"<{name} fd={fd} queued={queued} dropped={dropped}>"
 
     def __enter__(self):
-        datagram_require(self)
+        datagram_enter(self)
         return self
 
     def __exit__(self, *exc_info):
@@ -193,9 +231,7 @@ cdef class Datagram(Attached):
 
     def close(self):
         """Close it; messages that wait are dropped. Closing again does nothing."""
-        if self.dgram != NULL:
-            datagram_detach(self)
-        self.readcb = self.eventcb = self.user_arg = self.file = None
+        datagram_detach(self)
 
     free = close
 
@@ -212,98 +248,113 @@ cdef class Datagram(Attached):
         :param eventcb: ``eventcb(datagram, what, arg)``: ``BEV_EVENT_ERROR`` with
             ``READING`` or ``WRITING``; see :attr:`error`. The socket goes on.
         """
-        datagram_require(self)
-        for callback in (readcb, eventcb):
-            if callback is not None and not callable(callback):
-                raise TypeError(f"callbacks must be callable or None, not {callback!r}")
+        cdef evdgram *dgram
+        cdef object old_readcb, old_eventcb, old_arg  # dropped last
+        cdef bint reads = readcb is not None
+        cdef int result
+        checked_callback(readcb, "readcb")
+        checked_callback(eventcb, "eventcb")
+        dgram = datagram_enter(self)
+        old_readcb, old_eventcb, old_arg = self.readcb, self.eventcb, self.user_arg
         self.readcb = readcb
         self.eventcb = eventcb
         self.user_arg = arg
         if readcb is None and eventcb is None:
-            evdgram_setcb(self.dgram, NULL, NULL, NULL)
-            check(evdgram_disable(self.dgram))
+            evdgram_setcb(dgram, NULL, NULL, NULL)
+            result = evdgram_disable(dgram)
             unhold(self)
-            return
-        evdgram_setcb(self.dgram, datagram_read, datagram_happened, <void *>self)
-        hold(self)
-        check(evdgram_disable(self.dgram) if readcb is None else evdgram_enable(self.dgram))
+        else:
+            evdgram_setcb(dgram, datagram_read, datagram_happened, <void *>self)
+            hold(self)
+            result = evdgram_enable(dgram) if reads else evdgram_disable(dgram)
+        leave(self.owner, result)
 
     def send(self, data, address=None):
         """Queue one message, any bytes-like object.
 
-        :param address: where it goes; ``None``: to the peer of a connected socket.
-        :returns: whether it was queued; False: the queue is full, and it was dropped.
-        :raises OSError: ``EMSGSIZE``: it is longer than any datagram.
+        :param address: where it goes; ``None``: to the peer of a connected socket. Any
+            address that the read callback was given.
+        :returns: whether it was queued; False: the queue is full, or too much waits already
+            for a receiver that takes nothing, and it was dropped.
+        :raises OSError: ``EMSGSIZE``: it is longer than any datagram; ``EAFNOSUPPORT``: the
+            address is of another family.
         """
         cdef sockaddr_storage storage
+        cdef const sockaddr *to = NULL
         cdef int size = 0
+        cdef int error = 0
         cdef Py_buffer view
-        cdef int result
         if address is not None:
-            to_sockaddr(address, &storage, &size)
+            convert_address(address, ADDRESS_ANY_PATH, &storage, &size)
+            to = <const sockaddr *>&storage
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
-            datagram_require(self)
-            result = evdgram_send(self.dgram, view.buf, view.len,
-                                  <const sockaddr *>&storage if size else NULL, size)
+            if evdgram_send(datagram_enter(self), view.buf, view.len, to, size) < 0:
+                error = errno
+            leave(self.owner, 0)
         finally:
             PyBuffer_Release(&view)
-        if result < 0 and errno == ENOBUFS:
+        if error == ENOBUFS:
             return False
-        check(result)
+        check_err(-error, address)
         return True
 
     def connect(self, address):
-        """Send to *address* and take messages from there only; its ICMP errors are told."""
-        datagram_require(self)
-        with socket.socket(fileno=os.dup(evdgram_get_fd(self.dgram))) as sock:
-            sock.connect(address)
+        """Send to *address* and take messages from there only; its ICMP errors are told.
+
+        :param address: ``(host, port)`` with a numeric host, or the path of a Unix socket.
+        """
+        cdef sockaddr_storage storage
+        cdef int size = 0, error = 0
+        to_sockaddr(address, &storage, &size)
+        if connect(evdgram_get_fd(datagram_enter(self)), <const sockaddr *>&storage, size) < 0:
+            error = errno
+        leave(self.owner, 0)
+        check_err(-error, address)
 
     def enable(self):
         """Read."""
-        datagram_require(self)
-        check(evdgram_enable(self.dgram))
+        leave(self.owner, evdgram_enable(datagram_enter(self)))
 
     def disable(self):
         """Leave what comes in the kernel."""
-        datagram_require(self)
-        check(evdgram_disable(self.dgram))
+        leave(self.owner, evdgram_disable(datagram_enter(self)))
 
     def set_queue_max(self, size_t size):
         """Let at most *size* bytes wait; 1 MiB at first. What waits already stays."""
-        datagram_require(self)
-        evdgram_set_queue_max(self.dgram, size)
+        evdgram_set_queue_max(datagram_enter(self), size)
+        leave(self.owner, 0)
 
     @property
     def queued(self):
         """Bytes that wait to be sent."""
-        datagram_require(self)
-        return evdgram_get_queued(self.dgram)
+        return evdgram_get_queued(datagram_enter(self))
 
     @property
     def dropped(self):
-        """Messages that were dropped so far: queue full, not sendable, nobody to read them."""
-        datagram_require(self)
-        return evdgram_get_dropped(self.dgram)
+        """Messages that were dropped so far: no room for them, not sendable, too long to be
+        received, nobody to read them."""
+        return evdgram_get_dropped(datagram_enter(self))
 
     @property
     def error(self):
         """The :class:`OSError` that the event callback was last told of; ``None``: none."""
+        datagram_enter(self)
         return OSError(self.last_error, os.strerror(self.last_error)) if self.last_error else None
 
     def get_fd(self):
         """Its descriptor."""
-        datagram_require(self)
-        return evdgram_get_fd(self.dgram)
+        return evdgram_get_fd(datagram_enter(self))
 
     fd = property(get_fd)
 
     def fileno(self):
         """As :attr:`fd`."""
-        return self.get_fd()
+        return evdgram_get_fd(datagram_enter(self))
 
     def get_base(self):
         """Its base."""
+        datagram_enter(self)
         return self.owner
 
     base = property(get_base)
@@ -311,5 +362,4 @@ cdef class Datagram(Attached):
     @property
     def address(self):
         """What it is bound to: a tuple with the real port, or a path."""
-        datagram_require(self)
-        return bound_address(evdgram_get_fd(self.dgram))
+        return bound_address(evdgram_get_fd(datagram_enter(self)))

@@ -1,7 +1,7 @@
 """Listeners.
 
 A Listener with a callback is held by its base until it is closed, as a
-BufferEvent is (see _stream.pyx).
+BufferEvent is, and ends as one does (see _stream.pyx).
 """
 
 cimport cython
@@ -12,8 +12,8 @@ from libc.string cimport memcmp
 from pyevent._core cimport (
     address_of,
     bound_address,
-    check,
     check_err,
+    is_address,
     sockaddr,
     sockaddr_storage,
     socklen_t,
@@ -28,6 +28,7 @@ from pyevent._loop cimport (
     hold,
     register_kind,
     base_enter,
+    leave,
     unhold,
 )
 from pyevent._stream cimport (
@@ -36,14 +37,20 @@ from pyevent._stream cimport (
     bev_stands_on,
     call,
     checked_callback,
-    fd_to_serve,
+    drop_taken,
+    fd_owned,
     give_up,
     overrides,
-    unblock_file,
 )
+from pyevent.c.event cimport event_base
 from pyevent.c.stream cimport *
 
 import os
+
+
+cdef extern from "Python.h":
+    int PyErr_ResourceWarning(PyObject *source, Py_ssize_t stack_level, const char *format,
+                              ...) except -1
 
 
 cdef extern from "sys/socket.h":
@@ -53,10 +60,14 @@ cdef extern from "sys/socket.h":
 cdef void listener_detach(Attached one) noexcept:
     cdef Listener self = <Listener>one
     cdef evconnlistener *lev = self.lev
-    if lev != NULL:
-        self.lev = NULL
-        evconnlistener_free(lev)
+    cdef object callback, errorcb, user_arg, file  # dropped last
+    if lev == NULL:
+        return
+    self.lev = NULL
+    callback, errorcb, user_arg, file = self.callback, self.errorcb, self.user_arg, self.file
+    self.callback = self.errorcb = self.user_arg = self.file = None
     detach(self)
+    evconnlistener_free(lev)
 
 
 cdef int listener_kind = register_kind(listener_detach)
@@ -65,15 +76,18 @@ cdef int listener_kind = register_kind(listener_detach)
 cdef void listener_accepted(evconnlistener *lev, int fd, sockaddr *address, int size,
                             void *arg) noexcept:
     cdef Listener self = <Listener>arg
-    cdef object callback = self.callback
-    cdef object user_arg = self.user_arg
     cdef object number = fd
-    cdef object peer
+    cdef object peer, callback, user_arg
     cdef PyObject *args[4]
     try:
         peer = address_of(address, size)
     except BaseException:
         peer = None  # no memory to name it
+    if self.lev == NULL:
+        pe_close(fd)  # a finalizer has closed it
+        return
+    callback = self.callback
+    user_arg = self.user_arg
     args[0] = <PyObject *>self
     args[1] = <PyObject *>number
     args[2] = <PyObject *>peer
@@ -109,10 +123,11 @@ cdef bint is_peer(int fd, const sockaddr *address, int size) noexcept:
 
 
 cdef void listener_failed(evconnlistener *lev, void *arg) noexcept:
+    cdef int number = errno
     cdef Listener self = <Listener>arg
+    cdef object error = OSError(number, os.strerror(number))
     cdef object callback = self.errorcb
     cdef object user_arg = self.user_arg
-    cdef object error = OSError(errno, os.strerror(errno))
     cdef PyObject *args[3]
     args[0] = <PyObject *>self
     args[1] = <PyObject *>error
@@ -121,15 +136,18 @@ cdef void listener_failed(evconnlistener *lev, void *arg) noexcept:
         call(self, callback, args, 3, "exception in listener error callback")
 
 
-cdef int listener_require(Listener self) except -1:
+cdef evconnlistener *listener_enter(Listener self) except NULL:
     if self.lev == NULL:
         raise RuntimeError(f"{self!r}: the listener or its base is closed, "
                            "or it was never set up")
-    return 0
+    return self.lev
 
 
-cdef bint is_address(object address):
-    return isinstance(address, (tuple, str, bytes, os.PathLike))
+cdef event_base *listener_open(Listener self, EventBase base) except NULL:
+    """It is about to be set up: the C base."""
+    if self.owner is not None:
+        raise RuntimeError(f"{self!r} is set up already")
+    return base_enter(base)
 
 
 @cython.trashcan(True)  # a chain of them through `arg` may be of any length
@@ -139,20 +157,26 @@ cdef class Listener(Attached):
     :param base: the :class:`EventBase` that serves it.
     :param address: ``(host, port)`` with a numeric host (port 0: any, see
         :attr:`address`), an IPv6 4-tuple, or the path of a Unix socket, to bind a new
-        socket to; or a bound socket: an ``int`` or an object with a ``fileno()``.
+        socket to: a ``str`` with a slash, ``bytes`` or a path-like object (one that begins
+        with a NUL is an abstract name, open to all local users). Or a bound socket, which
+        becomes non-blocking: an ``int`` or an object with a ``fileno()``.
     :param callback: gets the new descriptor, which is its to close, and the peer's
         address as the socket module gives it. If it fails the descriptor is closed.
     :param arg: passed on to it.
     :param flags: ``LEV_OPT_*``; by default close on free and exec, and reuseable where
-        it binds an IP address.
+        it binds an IP address. With LEV_OPT_CLOSE_ON_FREE an ``int`` is its own from now
+        on, a socket gives its descriptor up, of any other object it takes a duplicate;
+        without, it closes nothing and keeps an object alive.
     :param backlog: for listen(2); negative: 128; 0: the socket listens already.
-    :param unlink_stale: remove a Unix path that is in use already, but where nobody
-        answers, as an earlier process has left it. Closing does not remove the path.
+    :param unlink_stale: remove a Unix path that an earlier process has left, to which no
+        socket is bound any more. Of two that do so at the same moment one gets the path, the
+        other EADDRINUSE. Closing does not remove the path.
     :raises OSError: the address cannot be bound.
     :raises RuntimeError: the base is closed.
 
     A subclass may define ``on_accept(self, fd, address)``, called where no callback is
-    set. With either the base keeps it alive until it is closed.
+    set. With either the base keeps it alive until it is closed. One that is dropped
+    with a descriptor of its own is closed, with a ``ResourceWarning``.
     """
 
     cdef evconnlistener *lev       # NULL: closed
@@ -160,45 +184,61 @@ cdef class Listener(Attached):
     cdef object errorcb
     cdef object user_arg
     cdef object file               # an object that owns the fd; None: nobody
+    cdef bint closes               # the fd is closed with it
 
     def __init__(self, EventBase base not None, address, callback=None, arg=None, *,
                  flags=None, int backlog=-1, bint unlink_stale=False):
         cdef sockaddr_storage storage
         cdef unsigned bits = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC
-        cdef int size = 0, fd = -1
+        cdef int size = 0, fd = -1, error
         cdef bint binds = is_address(address)
+        cdef bint accepts, closes
+        cdef evconnlistener *lev
+        cdef event_base *c_base
         if isinstance(address, tuple):
             bits |= LEV_OPT_REUSEABLE
         if flags is not None:
             bits = flags
         if unlink_stale:
             bits |= LEV_OPT_UNLINK_STALE
+        closes = bits & LEV_OPT_CLOSE_ON_FREE
         checked_callback(callback, "callback")
+        accepts = callback is not None or overrides(self, Listener, "on_accept")
         if binds:
             to_sockaddr(address, &storage, &size)
         else:
-            fd = fd_to_serve(address, bits & LEV_OPT_CLOSE_ON_FREE)
+            fd = fd_owned(address, closes)
             if fd < 0:
                 raise TypeError(f"a listener needs an address or a socket, not {address!r}")
-        if self.lev != NULL:  # asked only now: fileno() may have done anything
-            raise RuntimeError(f"{self!r} is set up already")
-        base_enter(base)
+        try:
+            c_base = listener_open(self, base)
+        except BaseException:
+            drop_taken(address, fd, closes)
+            raise
         if binds:
-            self.lev = evconnlistener_new_bind(base.base, NULL, <void *>self, bits, backlog,
-                                               <const sockaddr *>&storage, size)
+            lev = evconnlistener_new_bind(c_base, NULL, <void *>self, bits, backlog,
+                                          <const sockaddr *>&storage, size)
         else:
-            self.lev = evconnlistener_new(base.base, NULL, <void *>self, bits, backlog, fd)
-        if self.lev == NULL:
-            check_err(-errno, address)
+            lev = evconnlistener_new(c_base, NULL, <void *>self, bits, backlog, fd)
+        if lev == NULL:
+            error = errno
+            drop_taken(address, fd, closes)
+            leave(base, 0)
+            check_err(-error, address)
+        self.lev = lev
+        self.closes = closes
         attach(self, base, listener_kind)
         self.callback = callback
         self.user_arg = arg
-        self.file = give_up(address, fd, bits & LEV_OPT_CLOSE_ON_FREE)
-        listener_install(self)
+        self.file = give_up(address, fd, closes)
+        listener_install(self, lev, accepts)
+        leave(base, 0)
 
     @classmethod
     def new(cls, EventBase base not None, callback, arg, int flags, int backlog, fd):
         """On a bound socket, with the arguments in C's order."""
+        if is_address(fd):
+            raise TypeError(f"a bound socket is needed, not {fd!r}")
         return cls(base, fd, callback, arg, flags=flags, backlog=backlog)
 
     @classmethod
@@ -208,18 +248,32 @@ cdef class Listener(Attached):
             raise TypeError(f"an address is (host, port) or a path, not {address!r}")
         return cls(base, address, callback, arg, flags=flags, backlog=backlog)
 
+    def __del__(self):
+        if self.lev == NULL or self.is_held:
+            return  # one that is held goes with its base, which closes it and says so
+        try:
+            if self.closes:
+                PyErr_ResourceWarning(<PyObject *>self, 1, "unclosed %R", <PyObject *>self)
+        finally:
+            listener_detach(self)
+
     def __dealloc__(self):
-        if self.lev != NULL:  # not held, so it has no callback
-            evconnlistener_free(self.lev)
+        if self.lev != NULL:  # a subclass's finalizer has not called ours
+            listener_detach(self)
 
     def __repr__(self):
         cdef str name = type(self).__name__
+        cdef int fd
         if self.lev == NULL:
             return f"<{name} closed>"
-        return f"<{name} fd={evconnlistener_get_fd(self.lev)}>"
+        fd = evconnlistener_get_fd(self.lev)
+        try:
+            return f"<{name} fd={fd} address={bound_address(fd)!r}>"
+        except OSError:  # it has been closed under it
+            return f"<{name} fd={fd}>"
 
     def __enter__(self):
-        listener_require(self)
+        listener_enter(self)
         return self
 
     def __exit__(self, *exc_info):
@@ -227,9 +281,7 @@ cdef class Listener(Attached):
 
     def close(self):
         """Accept no more; closes the socket unless the flags leave it open."""
-        if self.lev != NULL:
-            listener_detach(self)
-        self.callback = self.errorcb = self.user_arg = self.file = None
+        listener_detach(self)
 
     free = close
 
@@ -240,13 +292,20 @@ cdef class Listener(Attached):
 
     def on_accept(self, fd, address):
         """Called for each connection where no callback is set; for subclasses."""
+        listener_enter(self)
 
     def set_cb(self, callback, arg=None):
         """Replace the callback; ``None``: connections wait in the kernel."""
-        listener_require(self)
-        self.callback = checked_callback(callback, "callback")
+        cdef bint accepts = callback is not None or overrides(self, Listener, "on_accept")
+        cdef evconnlistener *lev
+        cdef object old_callback, old_arg  # dropped last
+        checked_callback(callback, "callback")
+        lev = listener_enter(self)
+        old_callback, old_arg = self.callback, self.user_arg
+        self.callback = callback
         self.user_arg = arg
-        listener_install(self)
+        listener_install(self, lev, accepts)
+        leave(self.owner, 0)
 
     def set_error_cb(self, callback):
         """Call ``callback(listener, error, arg)`` with an OSError when accepting fails.
@@ -254,36 +313,39 @@ cdef class Listener(Attached):
         Out of descriptors (EMFILE, ENFILE) it rests and tries again by itself. Without
         a callback the failure is logged.
         """
-        listener_require(self)
-        self.errorcb = checked_callback(callback, "callback")
+        cdef evconnlistener *lev
+        cdef object old_errorcb  # dropped last
+        checked_callback(callback, "callback")
+        lev = listener_enter(self)
+        old_errorcb = self.errorcb
+        self.errorcb = callback
         if callback is not None:
-            evconnlistener_set_error_cb(self.lev, listener_failed)
+            evconnlistener_set_error_cb(lev, listener_failed)
         else:
-            evconnlistener_set_error_cb(self.lev, NULL)
+            evconnlistener_set_error_cb(lev, NULL)
+        leave(self.owner, 0)
 
     def enable(self):
         """Accept."""
-        listener_require(self)
-        check(evconnlistener_enable(self.lev))
+        leave(self.owner, evconnlistener_enable(listener_enter(self)))
 
     def disable(self):
         """Let connections wait in the kernel."""
-        listener_require(self)
-        check(evconnlistener_disable(self.lev))
+        leave(self.owner, evconnlistener_disable(listener_enter(self)))
 
     def get_fd(self):
         """The listening descriptor."""
-        listener_require(self)
-        return evconnlistener_get_fd(self.lev)
+        return evconnlistener_get_fd(listener_enter(self))
 
     fd = property(get_fd)
 
     def fileno(self):
         """As :attr:`fd`."""
-        return self.get_fd()
+        return evconnlistener_get_fd(listener_enter(self))
 
     def get_base(self):
         """Its base."""
+        listener_enter(self)
         return self.owner
 
     base = property(get_base)
@@ -291,16 +353,15 @@ cdef class Listener(Attached):
     @property
     def address(self):
         """What it is bound to: a tuple with the real port, or a path."""
-        listener_require(self)
-        return bound_address(evconnlistener_get_fd(self.lev))
+        return bound_address(evconnlistener_get_fd(listener_enter(self)))
 
 
-cdef int listener_install(Listener self) except -1:
-    """With something to call, connections are accepted and the base holds `self`."""
-    if self.callback is not None or overrides(self, Listener, "on_accept"):
-        evconnlistener_set_cb(self.lev, listener_accepted, <void *>self)
+cdef void listener_install(Listener self, evconnlistener *lev, bint accepts) noexcept:
+    """With something to call, connections are accepted and the base holds `self`: before, as
+    a failure to watch it is logged, and who reads that may close it."""
+    if accepts:
         hold(self)
+        evconnlistener_set_cb(lev, listener_accepted, <void *>self)
     else:
-        evconnlistener_set_cb(self.lev, NULL, <void *>self)
+        evconnlistener_set_cb(lev, NULL, <void *>self)
         unhold(self)
-    return 0

@@ -44,14 +44,13 @@ cdef void bev_end(BufferEvent self) noexcept
 cdef bint bev_stays_for_output(BufferEvent self) noexcept
 cdef bint bev_stands_on(Attached one, int fd) noexcept
 
-# A descriptor that is given to us: fd_taken(), then either give_up() or drop_taken().
+# A descriptor that is given to us: one of the first two, then either give_up() or drop_taken().
+cdef int fd_owned(object file, bint closes) except -2
 cdef int fd_taken(object file, bint closes) except -2
 cdef object give_up(object file, int fd, bint closes)
 cdef void drop_taken(object file, int fd, bint closes) noexcept
 
 cdef bint call(Attached self, object callback, PyObject **args, size_t n, str message) noexcept
-cdef int fd_to_serve(object file, bint closes) except -2
-cdef int unblock_file(object file, int fd) except -1
 cdef bint overrides(object self, type base, str name) except -1
 cdef bint overrides_in(type cls, type base, str name) except -1
 cdef object checked_callback(object callback, str what)

@@ -106,32 +106,30 @@ cdef bint call(Attached self, object callback, PyObject **args, size_t n, str me
     return True
 
 
-cdef int fd_to_serve(object file, bint closes) except -2:
-    """The descriptor of `file`; -1 for none. With `closes` the library is to close it,
-    so an object that owns it must be able to give it up. May run any code."""
+cdef int fd_owned(object file, bint closes) except -2:
+    """The descriptor of `file`; -1 for none. With `closes` it is to be ours: an int as it is,
+    a socket's when give_up() is called, of any other object a duplicate, which
+    drop_taken() closes if it is not served after all. May run any code."""
     cdef int fd
     if file is None or (isinstance(file, int) and file == -1):
         return -1
     fd = fd_of(file)
     if closes and not isinstance(file, int) and not is_socket(file):
-        raise TypeError(f"closing on free takes an int or a socket, not {file!r}")
+        fd = os.dup(fd)
     return fd
 
 
 cdef int fd_taken(object file, bint closes) except -2:
-    """The descriptor to serve for `file`; -1 for none. With `closes` it is to be ours: an
-    int as it is, a socket's when give_up() is called, of any other object a duplicate, which
-    drop_taken() closes if it is not served after all. May run any code."""
-    cdef int fd, err
-    if file is None or (isinstance(file, int) and file == -1):
-        return -1
-    fd = fd_of(file)
+    """The same for a connection: what an object stands for is made non-blocking, a number is
+    its user's to prepare."""
+    cdef int fd = fd_owned(file, closes)
+    cdef int err
+    if fd < 0:
+        return fd
     if isinstance(file, int):
         if dev_mode:
             warn_if_blocking(fd)
         return fd
-    if closes and not is_socket(file):
-        fd = os.dup(fd)
     err = pe_sock_nonblock(fd)
     if err < 0:
         drop_taken(file, fd, closes)
@@ -140,7 +138,7 @@ cdef int fd_taken(object file, bint closes) except -2:
 
 
 cdef void drop_taken(object file, int fd, bint closes) noexcept:
-    """It has come to nothing: what fd_taken() has made is closed, all else is its owner's."""
+    """It has come to nothing: what fd_owned() has made is closed, all else is its owner's."""
     if closes and fd >= 0 and not isinstance(file, int) and not is_socket(file):
         pe_close(fd)
 
@@ -170,13 +168,6 @@ cdef object socket_type():
     cdef object module = sys.modules.get("_socket")
     cdef object kind = None if module is None else getattr(module, "socket", None)
     return kind if isinstance(kind, type) else None
-
-
-cdef int unblock_file(object file, int fd) except -1:
-    """Make what an object stands for non-blocking; a number is its user's to prepare."""
-    if fd >= 0 and not isinstance(file, int):
-        check_err(pe_sock_nonblock(fd), file)
-    return 0
 
 
 cdef object give_up(object file, int fd, bint closes):

@@ -1,8 +1,10 @@
 """Datagram: batches, boundaries, the bounded queue, errors."""
 
+import errno
 import gc
 import os
 import socket
+import sys
 import weakref
 
 import pytest
@@ -179,31 +181,98 @@ class Holder:
         return self.sock.fileno()
 
 
-def test_descriptors_are_kept_alive_given_up_or_left_open(base):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+def is_open(fd):
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def new_socket():
+    return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+
+@pytest.mark.parametrize("how", ["number", "socket"])
+def test_a_descriptor_is_its_own(base, how):
+    sock = new_socket()
+    number = sock.fileno()
+    datagram = Datagram(base, sock if how == "socket" else sock.detach())
+    assert sock.fileno() == -1
+    assert datagram.fd == number
+    assert not os.get_blocking(number)
+    datagram.close()
+    assert not is_open(number)
+
+
+def test_of_another_object_it_takes_a_duplicate(base):
+    with new_socket() as sock:
+        datagram = Datagram(base, Holder(sock))
+        number = datagram.fd
+        assert number != sock.fileno()
+        assert not os.get_inheritable(number)
+        datagram.close()
+        assert not is_open(number)
+        assert is_open(sock.fileno())
+
+
+def test_without_close_on_free_it_closes_nothing_and_keeps_an_object_alive(base):
+    with new_socket() as sock:
+        number = Datagram(base, sock.fileno(), 0)
+        number.close()
+        assert is_open(sock.fileno())
         holder = Holder(sock)
         alive = weakref.ref(holder)
-        with pytest.raises(TypeError, match="int or a socket"):
-            Datagram(base, holder, BEV_OPT_CLOSE_ON_FREE)
-        kept = Datagram(base, holder)
-        assert not os.get_blocking(sock.fileno())
+        kept = Datagram(base, holder, 0)
+        assert kept.fd == sock.fileno()
         del holder
         gc.collect()
         assert alive() is not None
         kept.close()
         gc.collect()
         assert alive() is None
-        os.fstat(sock.fileno())
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    given = Datagram(base, sock, BEV_OPT_CLOSE_ON_FREE)
-    number = given.fd
-    assert sock.fileno() == -1
-    given.close()
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(number)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        Datagram(base, sock.fileno()).close()
-        os.fstat(sock.fileno())
+        assert is_open(sock.fileno())
+
+
+def test_what_fails_leaves_everything_as_it_was(base, socketpair):
+    before = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+    stream = socketpair[0]
+    reading, writing = os.pipe()
+    with open(reading, "rb") as file:
+        for given in (stream, stream.fileno(), Holder(stream), file, reading):
+            with pytest.raises(OSError, match="rong type|socket"):
+                Datagram(base, given)
+        assert os.get_blocking(reading)
+        assert is_open(stream.fileno())
+        assert stream.fileno() != -1
+    os.close(writing)
+    with new_socket() as sock:
+        base.close()
+        for given in (sock, sock.fileno(), Holder(sock)):
+            with pytest.raises(RuntimeError, match="closed"):
+                Datagram(base, given)
+        assert is_open(sock.fileno())
+        assert os.get_blocking(sock.fileno())
+    if sys.platform == "linux":
+        assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_a_stream_is_refused_at_once(base, socketpair):
+    for given in (socketpair[0], socketpair[0].fileno()):
+        with pytest.raises(OSError, match="rong type") as caught:
+            Datagram(base, given)
+        assert caught.value.errno == errno.EPROTOTYPE
+        assert caught.value.filename is given
+
+
+@pytest.mark.parametrize("how", ["number", "own"])
+def test_one_that_is_dropped_is_closed_with_a_warning(base, how):
+    datagram = Datagram(base, ("127.0.0.1", 0) if how == "own" else new_socket().detach())
+    number = datagram.fd
+    with pytest.warns(ResourceWarning, match="unclosed <Datagram fd="):
+        del datagram
+        gc.collect()
+    assert not is_open(number)
 
 
 def test_bad_arguments_name_themselves(base):

@@ -83,7 +83,7 @@ def test_address_is_the_real_one(base, connect):
     host, port = listener.address
     assert host == "127.0.0.1"
     assert port > 0
-    assert repr(listener) == f"<Listener fd={listener.fd}>"
+    assert repr(listener) == f"<Listener fd={listener.fd} address={listener.address!r}>"
     assert listener.fd == listener.get_fd() == listener.fileno()
     assert listener.base is listener.get_base() is base
     connect(listener)
@@ -147,6 +147,8 @@ def test_address_in_use_is_an_error_that_names_it(base):
     with pytest.raises(OSError, match=str(listener.address[1])) as caught:
         Listener(base, listener.address)
     assert caught.value.errno == errno.EADDRINUSE
+    assert caught.value.strerror == os.strerror(errno.EADDRINUSE)
+    assert caught.value.filename == listener.address
 
 
 def test_port_can_be_shared(base):
@@ -250,6 +252,45 @@ def test_flat_names_take_c_s_order(streams, base, connect, accepted):
     assert {(one[0], one[3]) for one in accepted} == {(first, "arg"), (second, "arg")}
     with pytest.raises(TypeError, match=r"an address is \(host, port\) or a path"):
         pyevent.evconnlistener_new_bind(base, accepted, None, 0, -1, 5)
+
+
+def test_socket_for_datagrams_is_refused(base):
+    for backlog in (-1, 0, 5):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            with pytest.raises(OSError, match="not supported") as caught:
+                Listener(base, sock, backlog=backlog)
+            assert caught.value.errno == errno.EOPNOTSUPP
+            assert sock.getsockname()  # it is its owner's still
+
+
+def test_of_another_object_than_a_socket_it_takes_a_duplicate(streams, base, connect, accepted):
+    class Holder:
+        def fileno(self):
+            return sock.fileno()
+
+    with socket.create_server(ANY) as sock:
+        listener = Listener(base, Holder(), accepted, backlog=0)
+        assert listener.fd != sock.fileno()
+        connect(listener)
+        streams.until(lambda: accepted)
+        listener.close()
+        assert sock.getsockname()
+
+
+def test_flat_names_keep_the_two_ways_apart(base):
+    with pytest.raises(TypeError, match="a bound socket is needed"):
+        pyevent.evconnlistener_new(base, None, None, 0, -1, ANY)
+
+
+@pytest.mark.parametrize("how", ["address", "number"])
+def test_one_that_is_dropped_is_closed_with_a_warning(base, how):
+    listener = Listener(base, ANY if how == "address" else socket.create_server(ANY).detach())
+    fd = listener.fd
+    with pytest.warns(ResourceWarning, match="unclosed <Listener fd="):
+        del listener
+        gc.collect()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
 
 
 # --- on and off -------------------------------------------------------------------------

@@ -38,12 +38,13 @@ typedef void (*evconnlistener_errorcb)(struct evconnlistener *listener, void *ar
 #define LEV_OPT_REUSEABLE_PORT         (1u << 7) /* SO_REUSEPORT; EINVAL for Unix sockets */
 #define LEV_OPT_BIND_IPV6ONLY          (1u << 8) /* not IPv4 as well */
 #define LEV_OPT_BIND_IPV4_AND_IPV6     (1u << 9) /* IPv4 as well */
-/* Not in libevent. Of a Unix path that an earlier process has left behind, and where
- * nobody answers: remove it and bind. Two that start at the same moment may both
- * do so, and the later one wins: whom that may happen to needs a lock of its own. */
+/* Not in libevent. Of a Unix path that an earlier process has left behind, and to which
+ * no open socket is bound, whether it listens already or not: remove it and bind. Of
+ * two that start at the same moment one wins; the other gets EADDRINUSE. That needs
+ * a directory which may be read (its flock(2) is taken). */
 #define LEV_OPT_UNLINK_STALE (1u << 16)
 
-/* Accept on the bound socket `fd`, which becomes non-blocking. backlog > 0: listen
+/* Accept on the bound socket `fd` (no datagrams': EOPNOTSUPP), which becomes non-blocking. backlog > 0: listen
  * with it; < 0: with 128; 0: it listens already. `flags` are LEV_OPT_ bits; those
  * about binding come too late here. Without `cb` connections wait until
  * evconnlistener_set_cb. NULL with errno set; `fd` is the caller's then. */

@@ -18,6 +18,7 @@ cdef extern from "event2/datagram.h":
                                      void *arg) noexcept
     ctypedef void (*evdgram_event_cb)(evdgram *dgram, short what, void *arg) noexcept
     evdgram *evdgram_new(event_base *base, int fd, int options)
+    evdgram *evdgram_new_bind(event_base *base, const sockaddr *addr, int addrlen)
     void evdgram_free(evdgram *dgram)
     void evdgram_setcb(evdgram *dgram, evdgram_read_cb readcb, evdgram_event_cb eventcb,
                        void *arg)

@@ -108,6 +108,34 @@ TEST(addr_path_longer_than_the_struct_is_refused) {
     CHECK_EQ(len, sizeof(un));
 }
 
+#ifdef __linux__
+TEST(addr_abstract_name_may_fill_the_struct) {
+    struct sockaddr_un un;
+    struct sockaddr_storage ss;
+    socklen_t len = 99;
+    char text[sizeof(un.sun_path) + 10] = "unix:@", out[PE_ADDR_TEXT_MAX];
+
+    memset(text + 6, 'n', sizeof(un.sun_path) - 1);
+    CHECK_EQ(pe_addr_parse(text, &ss, &len), 0);
+    CHECK_EQ(len, sizeof(un));
+    CHECK_EQ(((struct sockaddr_un *)&ss)->sun_path[sizeof(un.sun_path) - 1], 'n');
+    CHECK_EQ(pe_addr_format((struct sockaddr *)&ss, len, out, sizeof(out)), strlen(text));
+    CHECK_STR(out, text);
+    text[5 + sizeof(un.sun_path)] = 'n'; /* one more */
+    CHECK_EQ(pe_addr_parse(text, &ss, &len), -ENAMETOOLONG);
+}
+
+TEST(addr_abstract_name_is_not_cut_at_a_nul) {
+    struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = "\0one\0two"};
+    char out[PE_ADDR_TEXT_MAX];
+
+    CHECK_EQ(pe_addr_format((struct sockaddr *)&un,
+                            (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 8), out,
+                            sizeof(out)), 13);
+    CHECK_STR(out, "unix:@one@two");
+}
+#endif
+
 TEST(addr_malformed_text_is_refused_and_changes_nothing) {
     static const char *const bad[] = {
         "", ":", ":80", "x", "localhost", "localhost:80", "1.2.3", "1.2.3:80", "1.2.3.4.5",
@@ -116,7 +144,7 @@ TEST(addr_malformed_text_is_refused_and_changes_nothing) {
         "1.2.3.4:18446744073709551696", " 1.2.3.4", "1.2.3.4 ", "[", "]", "[]", "[]:80", "[::1",
         "::1]", "[::1]80", "[::1]x80", "[::1]:", "[::1]:x", "[::1]:65536", "[[::1]]:80",
         "[1.2.3.4]:80", "1:2:3:4:5:6:7:8:9", ":::", "::g", "::1%", "fe80::1%no-such-interface",
-        "fe80::1%0", "%1", "[%1]:80", "1.2.3.4%1", "unix:",
+        "fe80::1%0", "%1", "[%1]:80", "1.2.3.4%1", "unix:", "unix:@",
         "11111111111111111111111111111111111111111111111111111111111111111111111111111",
         "[1111:2222:3333:4444:5555:6666:7777:8888:1111:2222:3333:4444:5555:6666:7777]:80",
     };

@@ -3,8 +3,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -303,5 +305,180 @@ TEST(stale_path_is_taken_over_only_when_asked_and_nobody_answers) {
     evconnlistener_free(second);
     CHECK_EQ(unlink(un.sun_path), 0);
     CHECK_EQ(rmdir(dir), 0);
+    event_base_free(base);
+}
+
+/* A directory of its own with a path in it. */
+static void make_path(char *dir, struct sockaddr_un *un) {
+    CHECK(mkdtemp(dir) != NULL);
+    memset(un, 0, sizeof(*un));
+    un->sun_family = AF_UNIX;
+    (void)snprintf(un->sun_path, sizeof(un->sun_path), "%s/socket", dir);
+}
+
+TEST(path_of_a_server_that_does_not_listen_yet_is_left_alone) {
+    struct event_base *base = event_base_new();
+    char dir[] = "/tmp/pyevent-test-XXXXXX";
+    struct evconnlistener *lev;
+    struct sockaddr_un un;
+    int types[3] = {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM}, fd, client;
+
+    make_path(dir, &un);
+    for (int i = 0; i < 3; i++) {
+        fd = socket(AF_UNIX, types[i], 0);
+        CHECK_EQ(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+        lev = evconnlistener_new_bind(base, accept_none, NULL, LEV_OPT_UNLINK_STALE, -1,
+                                      (struct sockaddr *)&un, sizeof(un));
+        CHECK(lev == NULL);
+        CHECK_EQ(errno, EADDRINUSE);
+        if (types[i] != SOCK_DGRAM)
+            CHECK_EQ(listen(fd, 5), 0);
+        client = socket(AF_UNIX, types[i], 0);
+        CHECK_EQ(connect(client, (struct sockaddr *)&un, sizeof(un)), 0);
+        close(client);
+        close(fd);
+        CHECK_EQ(unlink(un.sun_path), 0);
+    }
+    CHECK_EQ(rmdir(dir), 0);
+    event_base_free(base);
+}
+
+/* A child that starts a server when `go` ends, writes 1 or 0 to `say`, and serves until
+ * `stop` ends. */
+static void start_server(const struct sockaddr_un *un, int go, int say, int stop) {
+    struct event_base *base = event_base_new();
+    struct evconnlistener *lev;
+    char won, none;
+
+    while (read(go, &none, 1) > 0)
+        continue;
+    lev = evconnlistener_new_bind(base, accept_none, NULL,
+                                  LEV_OPT_UNLINK_STALE | LEV_OPT_CLOSE_ON_FREE, -1,
+                                  (const struct sockaddr *)un, sizeof(*un));
+    won = lev != NULL;
+    if (write(say, &won, 1) != 1 || read(stop, &none, 1) != 0)
+        _exit(2);
+    if (lev != NULL)
+        evconnlistener_free(lev);
+    event_base_free(base);
+    _exit(0);
+}
+
+TEST(of_many_that_start_on_a_stale_path_one_wins_and_is_found) {
+    enum { SERVERS = 8, ROUNDS = 20 };
+    char dir[] = "/tmp/pyevent-test-XXXXXX";
+    struct sockaddr_un un;
+
+    make_path(dir, &un);
+    for (int round = 0; round < ROUNDS; round++) {
+        int go[2], say[2], stop[2], stale = socket(AF_UNIX, SOCK_STREAM, 0), client, winners = 0;
+        char won;
+
+        CHECK_EQ(bind(stale, (struct sockaddr *)&un, sizeof(un)), 0);
+        close(stale);
+        CHECK(pipe(go) == 0 && pipe(say) == 0 && pipe(stop) == 0);
+        for (int i = 0; i < SERVERS; i++) {
+            if (fork() == 0) {
+                close(go[1]);
+                close(stop[1]);
+                start_server(&un, go[0], say[1], stop[0]);
+            }
+        }
+        close(go[1]);
+        for (int i = 0; i < SERVERS; i++) {
+            CHECK_EQ(read(say[0], &won, 1), 1);
+            winners += won;
+        }
+        CHECK_EQ(winners, 1);
+        client = socket(AF_UNIX, SOCK_STREAM, 0);
+        CHECK_EQ(connect(client, (struct sockaddr *)&un, sizeof(un)), 0);
+        close(client);
+        close(stop[1]);
+        for (int i = 0; i < SERVERS; i++) {
+            int status;
+
+            CHECK(wait(&status) > 0);
+            CHECK_EQ(status, 0);
+        }
+        close(go[0]);
+        close(say[0]);
+        close(say[1]);
+        close(stop[0]);
+        CHECK_EQ(unlink(un.sun_path), 0);
+    }
+    CHECK_EQ(rmdir(dir), 0);
+}
+
+TEST(path_whose_directory_somebody_has_locked_is_not_taken_over) {
+    struct event_base *base = event_base_new();
+    char dir[] = "/tmp/pyevent-test-XXXXXX";
+    struct sockaddr_un un;
+    int lock, stale = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    make_path(dir, &un);
+    CHECK_EQ(bind(stale, (struct sockaddr *)&un, sizeof(un)), 0);
+    close(stale);
+    lock = open(dir, O_RDONLY);
+    CHECK_EQ(flock(lock, LOCK_EX), 0);
+    CHECK(evconnlistener_new_bind(base, accept_none, NULL, LEV_OPT_UNLINK_STALE, -1,
+                                  (struct sockaddr *)&un, sizeof(un)) == NULL);
+    CHECK_EQ(errno, EADDRINUSE);
+    close(lock);
+    CHECK_EQ(unlink(un.sun_path), 0);
+    CHECK_EQ(rmdir(dir), 0);
+    event_base_free(base);
+}
+
+/* --- what a log callback may do ------------------------------------------------------------- */
+
+static struct evconnlistener *logged_listener;
+
+/* At first take the descriptor away, so that it cannot be watched again; then free it. */
+static void close_from_log(int severity, const char *msg) {
+    (void)severity;
+    if (logged_listener == NULL)
+        return;
+    if (strstr(msg, "accept") != NULL) {
+        close(evconnlistener_get_fd(logged_listener));
+    } else {
+        evconnlistener_free(logged_listener);
+        logged_listener = NULL;
+    }
+}
+
+TEST(log_callback_may_free_a_listener_whose_rest_ends) {
+    struct seen seen;
+    struct sockaddr_un sun;
+    struct rlimit limit, none;
+    int client;
+
+    open_seen(&seen, &sun);
+    event_set_log_callback(close_from_log);
+    logged_listener = seen.listener;
+    client = connect_to(&sun);
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 3;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    CHECK_EQ(event_base_loopexit(seen.base, &(struct timeval){.tv_usec = 100000}), 0);
+    CHECK_EQ(event_base_dispatch(seen.base), 0);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    event_set_log_callback(NULL);
+    if (logged_listener == NULL) /* a backend that tells of the closed descriptor */
+        seen.listener = NULL;
+    logged_listener = NULL;
+    close(client);
+    close_seen(&seen);
+}
+
+TEST(datagrams_have_no_connections) {
+    struct event_base *base = event_base_new();
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+    for (int backlog = -1; backlog <= 1; backlog++) {
+        CHECK(evconnlistener_new(base, keep, NULL, 0, backlog, fd) == NULL);
+        CHECK_EQ(errno, EOPNOTSUPP);
+    }
+    close(fd);
     event_base_free(base);
 }

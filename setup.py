@@ -44,6 +44,7 @@ MODULES = [
     "_listener",
     "_datagram",
     "_log",
+    "_util",
 ]  # the rest of them: see _boot.py
 CORE = sorted(glob("csrc/**/*.c", recursive=True))
 HEADERS = sorted(glob("csrc/**/*.h", recursive=True))

@@ -14,7 +14,7 @@ The ends of a pair know each other by weak references.
 
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
-from libc.errno cimport ENOMEM, EPROTO, errno
+from libc.errno cimport ELOOP, ENOMEM, EPROTO, errno
 
 from pyevent._buffer cimport buffer_view
 from pyevent._core cimport check, check_err
@@ -65,6 +65,7 @@ cdef tuple MODES = tuple(FlushMode)
 cdef int failed(Filter self, object function) noexcept:
     """An exception is set: tell the handler. The connection is not closed for it: the
     filter's event callback hears of an error."""
+    global errno
     cdef unsigned char closes = self.closes_on_failure
     self.closes_on_failure = False
     call_failed(self.owner, self, function, "exception in filter")
@@ -76,6 +77,7 @@ cdef int failed(Filter self, object function) noexcept:
 cdef int run(Filter self, object function, evbuffer *src, BufferEvent src_of,
              PyObject **src_view, evbuffer *dst, BufferEvent dst_of, PyObject **dst_view,
              Py_ssize_t limit, int mode) noexcept:
+    global errno
     cdef object source, target, most, how, user_arg
     cdef PyObject *args[5]
     cdef PyObject *result
@@ -189,7 +191,8 @@ cdef class Filter(BufferEvent):
         when its output has been written; else that lives on without callbacks.
     :param arg: passed on to both functions.
     :param max_input: as of a :class:`BufferEvent`; so are the others.
-    :raises RuntimeError: *underlying* is closed, or has a filter already.
+    :raises RuntimeError: *underlying* is closed, or has a filter already, or 64 filters
+        stand one over the other.
 
     BEV_ERROR comes to the event callback as BEV_EVENT_ERROR. So does an exception, which
     also goes to the base's exception handler. End of file below is told when all input
@@ -240,6 +243,8 @@ cdef class Filter(BufferEvent):
         # Enabling what is below may run code, if that is an end of a pair.
         bev_enter(underlying)
         refuse_made(self)
+        if err == -ELOOP:
+            raise RuntimeError(f"{underlying!r}: too many filters one over the other")
         check_err(err, underlying)
 
     def __dealloc__(self):

@@ -15,6 +15,7 @@ from pyevent.c.ratelimit cimport *
 
 cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
+    object PyNumber_Index(object)
 
 
 cdef ev_token_bucket_cfg *limit_enter(RateLimit self) except NULL:
@@ -31,7 +32,11 @@ cdef void limit_of(RateLimit self, ev_token_bucket_cfg *cfg) noexcept:
 
 
 cdef size_t bytes_of(object value, size_t otherwise) except? 0:
-    return otherwise if value is None else value
+    """A rate or a burst; 0, which is neither, for what is out of range."""
+    if value is None:
+        return otherwise
+    value = PyNumber_Index(value)
+    return value if 0 <= value <= PY_SSIZE_T_MAX else 0
 
 
 cdef class RateLimit:

@@ -743,7 +743,10 @@ cdef class BufferEvent(Attached):
         """The same with *hints*: ``None``, or a mapping with ``"family"`` and ``"flags"``."""
         if dns_base is not None:
             raise TypeError(f"there is no evdns_base, so it must be None, not {dns_base!r}")
-        hints = {} if hints is None else hints
+        if hints is None:
+            hints = {}
+        elif not hasattr(hints, "get"):
+            raise TypeError(f"hints must be a mapping or None, not {hints!r}")
         bev_connect_hostname(self, hints.get("family", 0), hints.get("flags", 0), hostname, port)
 
     def socket_get_dns_error(self):
@@ -846,6 +849,7 @@ cdef class BufferEvent(Attached):
 
     def trigger_event(self, int what, int options=0):
         """Run the event callback with *what* now."""
+        global errno
         cdef bufferevent *bev = bev_enter(self)
         errno = 0  # it would be taken for the error's
         bufferevent_trigger_event(bev, <short>what, options)

@@ -23,7 +23,7 @@ from libc.string cimport memset
 from posix.time cimport timeval
 
 from pyevent._config cimport EventConfig, config_enter, config_for
-from pyevent._core cimport check, check_err, event_flags, fd_of, to_ns, to_timeval
+from pyevent._core cimport check_err, event_flags, fd_of, to_ns, to_timeval
 from pyevent._running cimport (
     begin,
     end,
@@ -404,14 +404,14 @@ cdef class EventBase:
             if config is not None:
                 raise ValueError("give a config or a backend, not both")
             config = config_for(backend)
-        errors.load()
+        load_errors()
         if config is not None:
             cfg = config_enter(config)
         if self.base != NULL:
             raise RuntimeError(f"{self!r} is open already")
         base = event_base_new_with_config(cfg)
         if base == NULL:
-            check(-1)
+            check_err(-errno, backend if backend is not None else config)
         if self.base != NULL:  # by a log callback, which was told the new one's backend
             event_base_free(base)
             raise RuntimeError(f"{self!r} is open already")
@@ -787,6 +787,17 @@ cdef class EventBase:
         """The clock of timers, now, in seconds."""
         base_require(self)
         return pe_clock_now() * 1e-9
+
+
+cdef bint has_errors = False
+
+
+cdef int load_errors() except -1:
+    global has_errors
+    if not has_errors:
+        errors.load()
+        has_errors = True
+    return 0
 
 
 cdef int64_t limit_of(object slow_callback) except -1:

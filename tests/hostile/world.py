@@ -639,7 +639,9 @@ def flat_functions():
         of_class = of_class or getattr(call, "__self__", None)
         if not isinstance(of_class, type):
             of_class = None
-        found.append((name, Method(of_class, call.__name__, call, names, keywords)))
+        found.append(
+            (name, Method(of_class, getattr(call, "__name__", name), call, names, keywords))
+        )
     return found
 
 

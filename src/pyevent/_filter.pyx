@@ -12,6 +12,7 @@ below must see it, and live until the last of its output is written.
 The ends of a pair know each other by weak references.
 """
 
+cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 from libc.errno cimport ELOOP, ENOMEM, EPROTO, errno
@@ -34,6 +35,7 @@ from pyevent._stream cimport (
     bev_end,
     bev_enter,
     bev_kind,
+    bev_let_go,
     bev_limit,
     bev_limits,
     bev_stays_for_output,
@@ -152,30 +154,40 @@ cdef bufferevent_filter_result filter_output(evbuffer *src, evbuffer *dst, Py_ss
 # --- filters ------------------------------------------------------------------------------
 
 cdef void filter_detach(Attached one) noexcept:
-    """Close it, and what is below if that goes with it: any number of filters, one after
-    the other."""
     cdef Filter self = <Filter>one
-    cdef BufferEvent under
-    cdef object input_filter, output_filter, user_arg  # dropped when it is closed
-    while self is not None:
-        under = self.file if self.closes_under else None
-        input_filter, output_filter = self.input_filter, self.output_filter
-        user_arg = self.filter_arg
-        self.input_filter = self.output_filter = self.filter_arg = None
-        bev_detach(self)
-        self = None
-        if under is None or under.bev == NULL:
-            pass
-        elif under.kind == filter_kind and not overrides(under, BufferEvent, "close"):
-            if not bev_stays_for_output(under):
-                self = <Filter>under
-        else:
+    cdef BufferEvent under = self.file if self.closes_under else None
+    filter_close(self)
+    close_below(under)
+
+
+cdef void filter_close(Filter self) noexcept:
+    """Close it alone."""
+    # What is dropped last.
+    cdef object input_filter = self.input_filter, output_filter = self.output_filter
+    cdef object user_arg = self.filter_arg
+    self.input_filter = self.output_filter = self.filter_arg = None
+    bev_detach(self)
+
+
+cdef void close_below(BufferEvent under) noexcept:
+    """Close what a filter was over, and what that is over if it goes with it: any number of
+    filters, one after the other."""
+    cdef BufferEvent below
+    while under is not None and under.bev != NULL:
+        if under.kind != filter_kind or overrides(under, BufferEvent, "close"):
             bev_end(under)
+            return
+        if bev_stays_for_output(under):
+            return
+        below = under.file if (<Filter>under).closes_under else None
+        filter_close(<Filter>under)
+        under = below
 
 
 cdef int filter_kind = register_kind(filter_detach)
 
 
+@cython.trashcan(True)  # a chain of them through `arg` may be of any length
 cdef class Filter(BufferEvent):
     """A connection whose bytes go through two functions and another connection.
 
@@ -247,9 +259,18 @@ cdef class Filter(BufferEvent):
             raise RuntimeError(f"{underlying!r}: too many filters one over the other")
         check_err(err, underlying)
 
+    def __del__(self):
+        cdef BufferEvent under = self.file if self.closes_under else None
+        if self.bev == NULL or self.is_held:
+            return
+        bev_let_go(self)
+        close_below(under)
+
     def __dealloc__(self):
+        cdef BufferEvent under = self.file if self.closes_under else None
         if self.bev != NULL:  # a subclass's finalizer has not called ours
-            filter_detach(self)
+            bev_let_go(self)
+            close_below(under)
 
     def get_filters(self):
         """``(input_filter, output_filter, arg)`` as they were given."""

@@ -39,6 +39,7 @@ cdef int limits_of(type cls, object max_input, object max_output, object resume_
                    object max_lookups, bev_limits *limits) except -1
 cdef int bev_limit(bufferevent *bev, bev_limits *limits) noexcept
 cdef void bev_detach(Attached one) noexcept
+cdef void bev_let_go(BufferEvent self) noexcept
 cdef void bev_end(BufferEvent self) noexcept
 cdef bint bev_stays_for_output(BufferEvent self) noexcept
 cdef bint bev_stands_on(Attached one, int fd) noexcept

@@ -213,23 +213,30 @@ cdef bufferevent *bev_enter(BufferEvent self) except NULL:
     return self.bev
 
 
-cdef void bev_detach(Attached one) noexcept:
-    cdef BufferEvent self = <BufferEvent>one
+cdef void bev_let_go(BufferEvent self) noexcept:
+    """Close it. What Python has of it stays: its deallocation drops that, one object of a
+    chain after the other, as a finalizer cannot."""
     cdef bufferevent *bev = self.bev
-    # What is dropped last.
-    cdef object input, output, readcb, writecb, eventcb, highcb, user_arg, file
+    cdef object input, output  # dropped last
     if bev == NULL:
         return
     self.bev = NULL
     input = buffer_orphan(&self.input_view)
     output = buffer_orphan(&self.output_view)
+    detach(self)
+    bufferevent_setcb(bev, NULL, NULL, NULL, NULL)
+    bufferevent_free(bev)
+
+
+cdef void bev_detach(Attached one) noexcept:
+    """The same, and drop that last."""
+    cdef BufferEvent self = <BufferEvent>one
+    cdef object readcb, writecb, eventcb, highcb, user_arg, file
     readcb, writecb, eventcb, highcb = self.readcb, self.writecb, self.eventcb, self.highcb
     user_arg, file = self.user_arg, self.file
     self.readcb = self.writecb = self.eventcb = self.highcb = None
     self.user_arg = self.file = None
-    detach(self)
-    bufferevent_setcb(bev, NULL, NULL, NULL, NULL)
-    bufferevent_free(bev)
+    bev_let_go(self)
 
 
 bev_kind = register_kind(bev_detach)
@@ -390,11 +397,10 @@ cdef class BufferEvent(Attached):
             if bufferevent_getfd(self.bev) >= 0 and pe_bufferevent_closes_fd(self.bev):
                 PyErr_ResourceWarning(<PyObject *>self, 1, "unclosed %R", <PyObject *>self)
         finally:
-            close_attached(self)
+            bev_let_go(self)
 
     def __dealloc__(self):
-        if self.bev != NULL:  # a subclass's finalizer has not called ours
-            bev_detach(self)
+        bev_let_go(self)  # if a subclass's finalizer has not called ours
 
     def __repr__(self):
         cdef str name = type(self).__name__

@@ -1,6 +1,7 @@
 """Callbacks within callbacks, and filters over filters: none overflows the stack."""
 
 import gc
+import threading
 import weakref
 
 import pytest
@@ -99,12 +100,46 @@ def test_stack_of_filters_whose_classes_close_themselves(base):
     assert len(closed) == MOST
 
 
-def test_thousands_of_connections_in_a_chain_of_arguments_are_dropped(base):
-    bev = None
-    for _ in range(20_000):
-        held = BufferEvent(base)
-        held.setcb(arg=bev)
-        bev = held
-    gone = weakref.ref(bev)
-    del bev, held
-    assert gone() is None
+@pytest.mark.parametrize("how", ["arg", "filter", "attribute", "file"])
+@pytest.mark.parametrize("end", ["dropped", "closed", "collected"])
+def test_chain_of_thousands_of_connections_goes_on_a_small_stack(base, how, end):
+    class Own(BufferEvent):
+        def fileno(self):
+            return 0
+
+    def make():
+        first = bev = Own(base)
+        for _ in range(20_000):
+            if how == "arg":
+                above = BufferEvent(base)
+                above.setcb(arg=bev)
+            elif how == "filter":
+                above = Filter(BufferEvent(base), arg=bev, options=BEV_OPT_CLOSE_ON_FREE)
+            elif how == "attribute":
+                above = Own(base)
+                above.next = bev
+            else:
+                above = Own(base, bev, options=0)
+            bev = above
+        if end == "collected":
+            first.setcb(arg=bev)  # a cycle
+        return bev, weakref.ref(first)
+
+    def run():
+        bev, gone = make()
+        if end == "closed":
+            bev.close()
+        del bev
+        if end == "collected":
+            gc.collect()
+        results.append(gone())
+
+    results = []
+    before = threading.stack_size(1 << 20)
+    try:
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(before)
+    assert results == [None]

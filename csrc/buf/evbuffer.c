@@ -58,21 +58,13 @@ void evbuffer_free(struct evbuffer *buf) {
 /* --- Calling out --- */
 
 void pe_call_enter(struct evbuffer *buf, struct pe_call *call) {
-    call->gone = false;
-    call->outer = buf->calls;
-    buf->calls = call;
+    pe_calls_enter(&buf->calls, call);
 }
 
-/* Calls of several threads need not end in the order they began, so this one may
- * stand anywhere in the list. */
 bool pe_call_leave(struct evbuffer *buf, struct pe_call *call) {
-    struct pe_call **at;
-
     if (call->gone)
         return true;
-    for (at = &buf->calls; *at != call; at = &(*at)->outer)
-        continue;
-    *at = call->outer;
+    pe_calls_leave(&buf->calls, call);
     return false;
 }
 

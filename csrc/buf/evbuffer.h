@@ -36,6 +36,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/calls.h"
 #include "event2/buffer.h"
 
 struct pe_pool;
@@ -45,12 +46,6 @@ struct pe_evbuffer_rare;
 /* The owner's notice that a call has added and removed that many bytes: once per
  * call, before the user's callbacks. */
 typedef void (*pe_evbuffer_hook)(struct evbuffer *buf, size_t added, size_t removed);
-
-/* A call that is calling out, on its stack; `gone`: the buffer was freed in it. */
-struct pe_call {
-    struct pe_call *outer;
-    bool gone;
-};
 
 enum pe_evbuffer_flags {
     PE_BUF_FROZEN_START = 1,
@@ -212,5 +207,9 @@ struct pe_defer_ops {
 int pe_evbuffer_set_defer(struct evbuffer *buf, const struct pe_defer_ops *ops, void *arg);
 void *pe_evbuffer_defer_arg(struct evbuffer *buf); /* NULL: not deferred */
 void pe_evbuffer_run_deferred(struct evbuffer *buf);
+
+/* In a forked child: calls of threads that are not there have ended. Buffers with
+ * callbacks are seen to without it. */
+void pe_evbuffer_mend(struct evbuffer *buf);
 
 #endif

@@ -28,6 +28,8 @@
 
 /* What only some buffers need. */
 struct pe_evbuffer_rare {
+    struct evbuffer *buf;
+    struct pe_link of_all; /* notify.c: for a forked child */
     struct pe_link callbacks; /* of struct evbuffer_cb_entry, newest first */
     struct pe_link pins;      /* of struct pe_pin */
     unsigned held;            /* pins that hold bytes: those that are no room */

@@ -10,10 +10,15 @@
  *     someone walks over the list only loses its function; the last walker
  *     takes it out. After each call the walker asks its pe_call whether the
  *     buffer is still there and touches nothing if not.
+ *   - A fork leaves the child with calls that never end, of threads that it does
+ *     not have. So all buffers with callbacks are in one list, and in the child
+ *     such calls are forgotten at once.
  *   - Deferred: the counts add up in the rare part until the loop calls
  *     pe_evbuffer_run_deferred(); the owner's hook is never deferred.
  */
 #include "buf/inner.h"
+
+#include <pthread.h>
 
 struct evbuffer_cb_entry {
     struct pe_link link;
@@ -21,6 +26,34 @@ struct evbuffer_cb_entry {
     void *arg;
     ev_uint32_t flags;
 };
+
+/* --- After a fork --- */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+static struct pe_link all_rare = {&all_rare, &all_rare};
+
+static void lock_all(void) {
+    pthread_mutex_lock(&lock);
+}
+
+static void unlock_all(void) {
+    pthread_mutex_unlock(&lock);
+}
+
+static void mend_all(void) {
+    struct pe_link *at;
+
+    for (at = all_rare.next; at != &all_rare; at = at->next)
+        pe_evbuffer_mend(pe_container(at, struct pe_evbuffer_rare, of_all)->buf);
+    unlock_all();
+}
+
+static void guard_fork(void) {
+    pthread_atfork(lock_all, unlock_all, mend_all);
+}
+
+/* --- The rare part --- */
 
 struct pe_evbuffer_rare *pe_buf_rare(struct evbuffer *buf) {
     struct pe_evbuffer_rare *rare = buf->rare;
@@ -32,7 +65,12 @@ struct pe_evbuffer_rare *pe_buf_rare(struct evbuffer *buf) {
         return NULL;
     pe_list_init(&rare->callbacks);
     pe_list_init(&rare->pins);
+    rare->buf = buf;
     buf->rare = rare;
+    pthread_once(&fork_once, guard_fork);
+    lock_all();
+    pe_list_push_back(&all_rare, &rare->of_all);
+    unlock_all();
     return rare;
 }
 
@@ -46,6 +84,9 @@ void pe_buf_fini_rare(struct evbuffer *buf) {
         pe_free(PE_MEM_BUFFER, pe_container(link, struct evbuffer_cb_entry, link));
     while ((link = pe_list_pop_front(&rare->pins)) != NULL)
         pe_container(link, struct pe_pin, link)->buf = NULL;
+    lock_all();
+    pe_list_remove(&rare->of_all);
+    unlock_all();
     buf->rare = NULL;
     pe_free(PE_MEM_BUFFER, rare);
 }
@@ -64,6 +105,17 @@ static void sweep_removed(struct pe_evbuffer_rare *rare) {
             pe_free(PE_MEM_BUFFER, ent);
         }
     }
+}
+
+void pe_evbuffer_mend(struct evbuffer *buf) {
+    unsigned left = pe_calls_mend(&buf->calls);
+    struct pe_evbuffer_rare *rare = buf->rare;
+
+    if (rare == NULL || rare->running <= left)
+        return;
+    rare->running = left; /* each of those may be walking over the list */
+    if (left == 0)
+        sweep_removed(rare);
 }
 
 /* Call everybody; the caller has entered `call`. False: the buffer is gone. */

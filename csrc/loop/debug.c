@@ -21,6 +21,7 @@
 atomic_bool pe_debug_on;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 static const struct event **slots;
 static size_t slot_count, used;
 static atomic_int bases_with_events;
@@ -29,11 +30,25 @@ void pe_debug_count_base(int n) {
     atomic_fetch_add(&bases_with_events, n);
 }
 
+static void take_lock(void) {
+    pthread_mutex_lock(&lock);
+}
+
+static void give_lock(void) {
+    pthread_mutex_unlock(&lock);
+}
+
+/* So that a fork in one thread never copies a table that another is changing. */
+static void guard_fork(void) {
+    pthread_atfork(take_lock, give_lock, give_lock);
+}
+
 int pe_debug_enable(void) {
     if (pe_debug_is_on())
         return 0;
     if (atomic_load(&bases_with_events) != 0)
         return -EBUSY; /* their events would be taken for none */
+    pthread_once(&fork_once, guard_fork);
     atomic_store(&pe_debug_on, true);
     return 0;
 }

@@ -88,9 +88,9 @@ static void let_go(struct event_base *base) {
     if (base->was_forked)
         return;
     base->was_forked = true;
+    base->is_waiting = false; /* nobody waits here, and a wake would go to the parent */
     if (base->pid != getpid())
         enter_child(base);
-    base->is_waiting = false; /* nobody waits here, and a wake would go to the parent */
     pe_signals_detach_fd(base);
     base->backend.ops->close(&base->backend);
     (void)pe_io_set(base, &base->wake_io, 0);

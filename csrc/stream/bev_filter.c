@@ -47,6 +47,7 @@ struct bev_filter {
     struct pe_flush tell;
     size_t starved_at;       /* the output that was too little for output_filter; 0: none */
     int last_error;          /* errno of last_events */
+    struct pe_call *calls;   /* of the functions */
     short last_events;       /* BEV_EVENT_: the end of the input of `under`, not told yet */
     bool in_input : 1;       /* input_filter runs */
     bool in_output : 1;      /* output_filter runs */
@@ -105,12 +106,15 @@ static bool call_filter(struct bev_filter *f, struct passage *p, size_t max) {
     ev_ssize_t limit = max < EV_SSIZE_MAX ? (ev_ssize_t)max : -1;
 
     uint8_t src_flags = p->src->flags, dst_flags = p->dst->flags;
+    struct pe_call call;
 
+    pe_calls_enter(&f->calls, &call); /* the caller holds `f` */
     errno = 0;
     (void)evbuffer_unfreeze(p->src, 1); /* sets a bit, as freezing: cannot fail */
     (void)evbuffer_unfreeze(p->dst, 0);
     p->result = p->fn(p->src, p->dst, limit, p->mode, f->ctx);
     p->err = errno != 0 ? errno : EPROTO;
+    pe_calls_leave(&f->calls, &call);
     if (src_flags & PE_BUF_FROZEN_START)
         (void)evbuffer_freeze(p->src, 1);
     if (dst_flags & PE_BUF_FROZEN_END)
@@ -473,6 +477,23 @@ static int filter_ctl(struct bufferevent *bev, enum pe_bev_ctl op, union pe_bev_
     return -ENOSYS;
 }
 
+/* A function that never returned has left its buffers' ends open. */
+static void filter_mend(struct bufferevent *bev) {
+    struct bev_filter *f = filter_of(bev);
+
+    if (pe_calls_mend(&f->calls) != 0)
+        return;
+    if (f->in_input) {
+        (void)evbuffer_freeze(&bev->input, 0);
+        pe_task_activate(bev->base, &f->work, 0);
+    }
+    if (f->in_output)
+        (void)evbuffer_freeze(&bev->output, 1);
+    f->in_input = f->in_output = false;
+    if (f->is_written)
+        pe_flush_add(bev->base, &f->tell);
+}
+
 static const struct pe_bev_ops filter_ops = {
     .type = "filter",
     .size = sizeof(struct bev_filter),
@@ -483,6 +504,7 @@ static const struct pe_bev_ops filter_ops = {
     .flush = filter_flush,
     .detach = filter_detach,
     .destroy = filter_destroy,
+    .mend = filter_mend,
     .ctl = filter_ctl,
 };
 

@@ -119,14 +119,16 @@ void pe_bev_orphan(struct pe_link *of_base) {
 
 /* --- calling out ---------------------------------------------------------- */
 
-static void enter(struct bufferevent *bev) {
+static void enter(struct bufferevent *bev, struct pe_call *call) {
     pe_bev_hold(bev);
     bev->calling++;
+    pe_calls_enter(&bev->calls, call);
 }
 
 /* Design note 2: what the callbacks added goes out now, unless all that ran was a
  * write callback. */
-static void leave(struct bufferevent *bev, bool sends_now) {
+static void leave(struct bufferevent *bev, struct pe_call *call, bool sends_now) {
+    pe_calls_leave(&bev->calls, call);
     if (--bev->calling == 0 && pe_bev_can_send(bev)) {
         if (sends_now)
             bev->ops->send(bev);
@@ -149,29 +151,33 @@ static inline bool is_deferred(struct bufferevent *bev, int options) {
 }
 
 void pe_bev_run_read(struct bufferevent *bev, int options) {
+    struct pe_call call;
+
     if (bev->readcb == NULL)
         return;
     if (is_deferred(bev, options)) {
         bev->pending |= EV_READ;
         return;
     }
-    enter(bev);
+    enter(bev, &call);
     bev->readcb(bev, bev->arg);
-    leave(bev, true);
+    leave(bev, &call, true);
     if (bev->limits != NULL)
         pe_bev_check_full(bev, options);
 }
 
 void pe_bev_run_write(struct bufferevent *bev, int options) {
+    struct pe_call call;
+
     if (bev->writecb == NULL)
         return;
     if (is_deferred(bev, options)) {
         bev->pending |= EV_WRITE;
         return;
     }
-    enter(bev);
+    enter(bev, &call);
     bev->writecb(bev, bev->arg);
-    leave(bev, false);
+    leave(bev, &call, false);
 }
 
 static void call_event(struct bufferevent *bev, short what) {
@@ -183,6 +189,8 @@ static void call_event(struct bufferevent *bev, short what) {
 }
 
 void pe_bev_run_event(struct bufferevent *bev, short what, int err, int options) {
+    struct pe_call call;
+
     if (what & BEV_EVENT_ERROR)
         bev->error = err;
     if (bev->eventcb == NULL)
@@ -191,9 +199,23 @@ void pe_bev_run_event(struct bufferevent *bev, short what, int err, int options)
         bev->pending_events |= what;
         return;
     }
-    enter(bev);
+    enter(bev, &call);
     call_event(bev, what);
-    leave(bev, true);
+    leave(bev, &call, true);
+}
+
+/* In a child whose thread that ran callbacks of it is not there: they have ended, and
+ * what they added is to go out. The references they held stay. */
+void pe_bev_mend(struct pe_link *of_base) {
+    struct bufferevent *bev = pe_container(of_base, struct bufferevent, of_base);
+
+    bev->calling = pe_calls_mend(&bev->calls);
+    pe_evbuffer_mend(&bev->input);
+    pe_evbuffer_mend(&bev->output);
+    if (bev->ops->mend != NULL)
+        bev->ops->mend(bev);
+    if (bev->calling == 0 && pe_bev_can_send(bev))
+        pe_flush_add(bev->base, &bev->flush);
 }
 
 void pe_bev_fail_writing(struct bufferevent *bev, int err, int options) {
@@ -221,17 +243,18 @@ static void tell_expired(struct bufferevent *bev) {
 static void run_pending(struct bufferevent *bev) {
     short events = bev->pending_events;
     uint8_t pending = bev->pending;
+    struct pe_call call;
 
     bev->pending_events = 0;
     bev->pending = 0;
-    enter(bev);
+    enter(bev, &call);
     call_event(bev, events & BEV_EVENT_CONNECTED);
     if ((pending & EV_READ) && bev->readcb != NULL)
         bev->readcb(bev, bev->arg);
     if ((pending & EV_WRITE) && bev->writecb != NULL)
         bev->writecb(bev, bev->arg);
     call_event(bev, events & (short)~BEV_EVENT_CONNECTED);
-    leave(bev, events != 0 || (pending & EV_READ) != 0);
+    leave(bev, &call, events != 0 || (pending & EV_READ) != 0);
     if ((pending & EV_READ) && bev->limits != NULL)
         pe_bev_check_full(bev, 0);
 }

@@ -101,6 +101,10 @@ struct pe_bev_ops {
     /* The memory goes next; NULL: there is nothing to do. May call out. */
     void (*destroy)(struct bufferevent *bev);
 
+    /* In a forked child: forget what threads that are not there were doing. NULL:
+     * there is nothing to forget. Calls nothing out. */
+    void (*mend)(struct bufferevent *bev);
+
     /* -ENOSYS for what this kind does not know. */
     int (*ctl)(struct bufferevent *bev, enum pe_bev_ctl op, union pe_bev_arg *arg);
 };
@@ -131,7 +135,8 @@ struct bufferevent {
     struct pe_task task;   /* runs deferred callbacks and expired timeouts */
     struct pe_flush flush; /* design note 2 */
     uint32_t refs;
-    uint32_t calling; /* callbacks of it that run now */
+    uint32_t calling; /* callbacks of it that run now: */
+    struct pe_call *calls;
     int error;        /* errno of the last BEV_EVENT_ERROR */
     int failure;      /* negative errno of design note 4 */
     uint16_t read_blocked, write_blocked; /* enum pe_bev_block */

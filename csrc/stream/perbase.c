@@ -25,6 +25,19 @@ static void destroy(void *value) {
     pe_free(PE_MEM_STREAM, pb);
 }
 
+static void mend_all(struct pe_link *list, void (*mend_one)(struct pe_link *)) {
+    for (struct pe_link *at = list->next; at != list; at = at->next)
+        mend_one(at);
+}
+
+static void mend(void *value) {
+    struct pe_perbase *pb = value;
+
+    pb->accepted_addr = NULL; /* on a stack that may not be there */
+    mend_all(&pb->bufferevents, pe_bev_mend);
+    mend_all(&pb->groups, pe_rate_group_mend);
+}
+
 struct pe_perbase *pe_perbase_of(struct event_base *base) {
     struct pe_perbase *pb = pe_base_extension(base, &perbase_key);
 
@@ -42,6 +55,7 @@ struct pe_perbase *pe_perbase_of(struct event_base *base) {
         goto free_perbase;
     if (pe_base_set_extension(base, &perbase_key, pb, destroy) < 0)
         goto close_pool;
+    pe_base_mend_extension(base, &perbase_key, mend);
     return pb;
 close_pool:
     pe_pool_close(pb->pool);

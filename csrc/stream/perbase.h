@@ -31,6 +31,11 @@ struct pe_perbase {
 /* That of `base`; NULL when memory is out. */
 struct pe_perbase *pe_perbase_of(struct event_base *base);
 
+/* Called by the above in a forked child for each, to forget what threads that are not
+ * there were doing. They call nothing out. */
+void pe_bev_mend(struct pe_link *of_base);
+void pe_rate_group_mend(struct pe_link *of_base);
+
 /* Called by the above for each that outlives its base; they leave the list. */
 void pe_bev_orphan(struct pe_link *of_base);
 void pe_listener_orphan(struct pe_link *of_base);

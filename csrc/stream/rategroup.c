@@ -44,6 +44,7 @@ static void drop(struct bufferevent_rate_limit_group *group) {
     if (group->base != NULL) {
         pe_timer_cancel(group->base, &group->timer);
         pe_task_cancel(group->base, &group->asked);
+        pe_flush_cancel(group->base, &group->rest);
     }
     pe_list_remove(&group->rest.link);
     pe_list_remove(&group->of_base);
@@ -144,6 +145,21 @@ static void run_rest(struct event_base *base, struct pe_flush *item) {
     begin_round(group);
     unblock(group, PE_RATE_READ, true);
     drop(group);
+}
+
+/* In a forked child: who let the members go on may have stopped half-way. The timer
+ * does it again. */
+void pe_rate_group_mend(struct pe_link *of_base) {
+    struct bufferevent_rate_limit_group *group =
+        pe_container(of_base, struct bufferevent_rate_limit_group, of_base);
+    bool goes_on = false;
+
+    for (int dir = 0; dir < PE_RATE_DIRS; dir++) {
+        if (first_blocked(group, dir, true) != NULL)
+            goes_on = group->is_empty[dir] = true;
+    }
+    if (goes_on && pe_timer_set(group->base, &group->timer, pe_base_now(group->base)) < 0)
+        fail_all(group, -ENOMEM);
 }
 
 /* The bucket has changed. */

@@ -714,7 +714,8 @@ cdef class BufferEvent(Attached):
         """Connect; the event callback gets BEV_EVENT_CONNECTED or BEV_EVENT_ERROR.
 
         :param address: ``(host, port)`` with a numeric IPv4 or IPv6 host, an IPv6
-            4-tuple, or the path of a Unix socket. ``None``: it is under way already.
+            4-tuple, or the path of a Unix socket: a ``str`` with a slash, ``bytes`` or a
+            path-like object. ``None``: it is under way already.
         :raises OSError: nothing was begun.
         """
         cdef sockaddr_storage storage
@@ -735,7 +736,7 @@ cdef class BufferEvent(Attached):
 
         :param port: 1 to 65535.
         :param family: ``socket.AF_INET`` or ``AF_INET6``; 0: both.
-        :raises OSError: nothing was begun.
+        :raises OSError: nothing was begun; ``ENOBUFS``: too many names are being looked up.
         """
         bev_connect_hostname(self, family, 0, hostname, port)
 

@@ -17,8 +17,6 @@ from pyevent import (
 MOST = 64  # filters one over the other
 
 
-
-
 def test_method_that_is_its_own_callback_ends(backend):
     failures = []
 

@@ -19,7 +19,15 @@ from pyevent import (
 
 # What still answers. Names of `object` that say nothing of the object itself are left out.
 END = {"close", "free", "closed"}
-CLASS = {"max_input", "max_output", "resume_output", "max_lookups", "pair", "pair_new", "socket_new"}
+CLASS = {
+    "max_input",
+    "max_output",
+    "resume_output",
+    "max_lookups",
+    "pair",
+    "pair_new",
+    "socket_new",
+}
 SPECIAL = ["__enter__", "__len__", "__bool__", "__iter__", "__init__", "__reduce__"]
 
 REFUSALS = (RuntimeError, TypeError, ValueError, OSError, OverflowError)
@@ -116,7 +124,15 @@ def test_what_is_gone_raises_whatever_is_asked_of_it(backend, name, how):
     with EventBase(backend=backend) as base, EventBase(backend=backend) as other:
         one, kept = kinds(base)[name]
         one = gone(one, how, base)
-        more = [(Buffer(b"x"),), (other,), (other, -1), (RateLimit(1),), (kept,), (one,), (other, 5)]
+        more = [
+            (Buffer(b"x"),),
+            (other,),
+            (other, -1),
+            (RateLimit(1),),
+            (kept,),
+            (one,),
+            (other, 5),
+        ]
         answered = []
         for attribute in [*dir(one), *SPECIAL]:
             if attribute in END | CLASS or attribute.startswith("_") and attribute not in SPECIAL:

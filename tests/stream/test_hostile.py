@@ -102,7 +102,17 @@ METHODS = {
     "get_partner": (),
     "free": (),
 }
-PROPERTIES = ["input", "output", "base", "fd", "error", "peername", "sockname", "enabled", "priority"]
+PROPERTIES = [
+    "input",
+    "output",
+    "base",
+    "fd",
+    "error",
+    "peername",
+    "sockname",
+    "enabled",
+    "priority",
+]
 
 
 class Scene:

@@ -90,7 +90,7 @@ def test_event_that_is_triggered_by_hand_has_no_error_of_another_call(streams, b
     bev, _ = streams.pair()
     seen = []
     bev.setcb(eventcb=lambda bev, what, arg: seen.append(bev.error))
-    with pytest.raises(OSError):
+    with pytest.raises(FileNotFoundError):
         os.stat("/there/is/nothing")
     bev.trigger_event(0x20)
     assert seen == [None]

@@ -5,12 +5,20 @@ import weakref
 
 from world import CLASSES, EventBase, World, methods_of
 
-from pyevent import BEV_OPT_CLOSE_ON_FREE, BufferCallback, BufferEvent, EventConfig, RateLimit
+from pyevent import (
+    BEV_OPT_CLOSE_ON_FREE,
+    BufferCallback,
+    BufferEvent,
+    Event,
+    EventConfig,
+    RateLimit,
+)
 
 ANSWER = {"close", "free", "closed", "__exit__"}
 EITHER = {"on_read", "on_write", "on_event", "on_accept"}  # to be overridden
 ANSWER_OF = {
     BufferCallback: {"remove", "removed"},
+    Event: {"assign"},  # which sets it up again
 }
 ARGUMENTS = {
     "None": lambda w, m: [None] * len(m.parameters),

@@ -412,6 +412,7 @@ VALUES = {
     "end": lambda w: 40,
     "entry": lambda w: w["entry"],
     "eol": lambda w: pyevent.EVBUFFER_EOL_LF,
+    "ev": lambda w: w["event"],
     "event": lambda w: w["event"],
     "eventcb": lambda w: w.note,
     "events": lambda w: ALL,
@@ -477,6 +478,7 @@ VALUES = {
     "timeout": lambda w: 0.001,
     "underlying": lambda w: BufferEvent.pair(w.base)[0],
     "unlink_stale": lambda w: False,
+    "unset_environment": lambda w: False,
     "value": lambda w: 1,
     "view": lambda w: view_of(w),
     "what": lambda w: EV_READ,
@@ -639,7 +641,9 @@ def flat_functions():
         of_class = of_class or getattr(call, "__self__", None)
         if not isinstance(of_class, type):
             of_class = None
-        found.append((name, Method(of_class, call.__name__, call, names, keywords)))
+        found.append(
+            (name, Method(of_class, getattr(call, "__name__", name), call, names, keywords))
+        )
     return found
 
 

@@ -35,11 +35,10 @@ CC := gcc
 endif
 MAKEFLAGS += -j$(JOBS) --no-builtin-rules --no-print-directory
 Q := $(if $(V),,@)
-COMMA := ,
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
 .PHONY: build run test ctest tsan pytest pytest-san pytest-kq fuzz fuzz-api stress stress-c stress-san lib cross
-.PHONY: bench bench-count wheel sdist lint clean environment
+.PHONY: bench bench-count wheel lint clean
 
 # ---- Python -------------------------------------------------------------------
 #
@@ -49,6 +48,7 @@ COMMA := ,
 # compiles only what changed. The tools are the groups of pyproject.toml.
 
 OLDEST := 3.10
+COMMA := ,
 # Which interpreter $(PYTHON) is, and whether it is too old; nothing if it does not run.
 INTERPRETER := $(shell $(PYTHON) -c 'import os, sys, zlib; \
     v = sys.version_info[:2]; \
@@ -63,6 +63,8 @@ SOURCES := $(shell find csrc src/pyevent -name '*.[ch]' -o -name '*.py[xi]' -o -
 PTH := import os, sysconfig; \
     f = open(os.path.join(sysconfig.get_path("purelib"), "pyevent.pth"), "w"); \
     f.write(os.path.abspath("src") + "\n")
+
+.PHONY: environment sdist
 
 # Debian's Python without python3-venv makes an environment without pip only. The
 # name of the stamp tells an interpreter from another that python3 was before.

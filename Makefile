@@ -343,7 +343,7 @@ pytest-san: $(VENV)/.tools $(C_PROGRAMS)
 fuzz-api: $(VENV)/.tools
 	$(Q)PYEVENT_SAN=address,undefined $(PY) setup.py -q \
 	    build --build-base build/py-san --build-lib build/py-san/lib
-	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" \
+	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
 	    PYTHONPATH=$(CURDIR)/build/py-san/lib exec $(PY) tests/fuzz_api/run.py $(SECONDS) $(SEED)
 
 # A thousand connections at a time.

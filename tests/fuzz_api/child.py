@@ -141,7 +141,7 @@ class Fuzz:
         if kind < 0.92:
             hostile, deed = self.random.choice(HOSTILE), self.random.choice(deeds.DEEDS)
             doing = self.step if self.random.random() < 0.5 else lambda: deed(w)
-            trap = deeds.Trap(doing, self.random.randint(1, 2))
+            trap = deeds.Trap(lambda: self.left > 0 and doing(), self.random.randint(1, 2))
             valid = method.value(w, parameter)
             return f"{hostile.__name__}/{deed.__name__}", hostile(trap, valid, w)
         text, value = self.random.choice(WRONG)

@@ -6,7 +6,7 @@ So are they from the finalizer of each callback, argument and lent memory that t
 import gc
 
 from arguments import BACKENDS, finish
-from deeds import DEEDS, Trap
+from deeds import DEEDS, FORKS, Trap
 from world import BARE, CLASSES, SUBJECTS, Method, World, constructor_of, methods_of
 
 MOST_HITS = 5
@@ -36,7 +36,7 @@ def cases(group):
             continue
         one = Callbacks(method, subject, BACKENDS[number % len(BACKENDS)])
         yield f"{subject}: {method} with callbacks that do nothing", one.probe
-        for deed in DEEDS:
+        for deed in (*DEEDS, *FORKS):
             for nth in range(1, one.most + 1):
                 label = f"{subject}: {method}: callback {nth} does {deed.__name__}"
                 yield label, lambda d=deed, n=nth, one=one: one.run(d, n)

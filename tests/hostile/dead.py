@@ -14,7 +14,7 @@ from pyevent import (
     RateLimit,
 )
 
-ANSWER = {"close", "free", "closed", "__exit__"}
+ANSWER = {"close", "free", "closed", "__exit__", "__repr__"}
 EITHER = {"on_read", "on_write", "on_event", "on_accept"}  # to be overridden
 ANSWER_OF = {
     BufferCallback: {"remove", "removed"},
@@ -114,7 +114,7 @@ def one(cls, name, make, method, values):
     answers = method.name in ANSWER | ANSWER_OF.get(cls, set()) or not method.takes_self
     try:
         result = method.call(*([w.subject] if method.takes_self else []), *values(w, method))
-    except (ValueError, RuntimeError, TypeError, OverflowError) as exc:
+    except (ValueError, RuntimeError, TypeError, OverflowError, OSError) as exc:
         if answers and not method.parameters:
             w.errors.append(f"does not answer: {exc!r}")
     except Exception as exc:
@@ -139,6 +139,6 @@ def answers(name, make):
             w.errors.append("is not closed")
         w.close(dead), w.close(dead)
         dead.__exit__(None, None, None)
-    if type(dead) not in (EventConfig, RateLimit, BufferCallback):
+    if type(dead).__weakrefoffset__:
         weakref.ref(dead)
     return w.end()

@@ -2,6 +2,8 @@
 
 import contextlib
 import gc
+import os
+import signal
 import socket
 import sys
 import threading
@@ -91,6 +93,28 @@ def collect(w):
 
 def thread(w):
     one = threading.Thread(target=close_all, args=(w,))
+    one.start()
+    one.join()
+
+
+def fork(w):
+    """A child that closes all and ends; the parent goes on."""
+    pid = os.fork()
+    if pid == 0:
+        signal.setitimer(signal.ITIMER_REAL, 10)
+        with contextlib.suppress(Exception):
+            w.turn()
+        with contextlib.suppress(Exception):
+            close_all(w)
+        os._exit(0)
+    status = os.waitpid(pid, 0)[1]
+    if status:
+        w.errors.append(f"the forked child ended with status {status}")
+
+
+def fork_in_a_thread(w):
+    """The thread whose call or loop it is does not exist in the child."""
+    one = threading.Thread(target=fork, args=(w,))
     one.start()
     one.join()
 
@@ -266,4 +290,5 @@ VALUES = (
     number, path, file, socket_object, data, items, elements, mapping, text, function,
     attributes, subclass,
 )  # fmt: skip
-__all__ = ["BLOCKING", "DEEDS", "VALUES", "Trap"]
+FORKS = (fork, fork_in_a_thread)  # slow: for callbacks alone
+__all__ = ["BLOCKING", "FORKS", "DEEDS", "VALUES", "Trap"]

@@ -47,7 +47,7 @@ WRONG = {
     "None": lambda w: None,
     "-1": lambda w: -1,
     "0": lambda w: 0,
-    "2**31": lambda w: 2**31,
+    "-2**31 - 1": lambda w: -(2**31) - 1,
     "2**63": lambda w: 2**63,
     "2**62": lambda w: 2**62,
     "-2**200": lambda w: -(2**200),

@@ -195,12 +195,11 @@ class World:
         return self.errors
 
     def close(self, one, name="an object"):
-        end = getattr(one, "close", None) or getattr(one, "free", None)
-        end = getattr(one, "remove", None) if isinstance(one, BufferCallback) else end
-        if end is None:
-            return
         try:
-            end()
+            end = getattr(one, "close", None) or getattr(one, "free", None)
+            end = one.remove if isinstance(one, BufferCallback) else end
+            if end is not None:
+                end()
         except SystemError as exc:
             self.errors.append(f"closing {name}: {exc!r}")
         except Exception:
@@ -591,7 +590,7 @@ def methods_of(cls, inherited=True):
     found = []
     for name in dir(cls):
         raw = inspect.getattr_static(cls, name)
-        if name in COMMON or not inherited and name not in vars(cls):
+        if name in COMMON - {"__repr__"} or not inherited and name not in vars(cls):
             continue
         if isinstance(raw, (types.GetSetDescriptorType, property)):
             found.append(

@@ -139,14 +139,18 @@ static void leave(struct bufferevent *bev, struct pe_call *call, bool sends_now)
 }
 
 /* Whether a callback must wait for the loop, or for the next one after a
- * loopbreak; then the task is on its way. */
+ * loopbreak; then the task is on its way. One that its own callbacks ask for runs in
+ * the next turn, so that nobody keeps a turn from ending. */
 static inline bool is_deferred(struct bufferevent *bev, int options) {
     if (bev->base == NULL)
         return false;
     if (((bev->options | options) & BEV_OPT_DEFER_CALLBACKS) == 0 && bev->calling < MOST_NESTED &&
         !pe_base_is_breaking(bev->base))
         return false;
-    pe_task_activate(bev->base, &bev->task, 0);
+    if (bev->calling > 0)
+        pe_task_activate_later(bev->base, &bev->task, 0);
+    else
+        pe_task_activate(bev->base, &bev->task, 0);
     return true;
 }
 

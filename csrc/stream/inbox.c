@@ -133,14 +133,20 @@ static bool is_recverr(const struct cmsghdr *cmsg) {
            (cmsg->cmsg_level == IPPROTO_IPV6 && cmsg->cmsg_type == IPV6_RECVERR);
 }
 
-/* The error that an entry of the error queue tells of; 0: a timestamp and the like. */
-static int error_in(struct msghdr *msg) {
+/* The error that an entry of the error queue tells of; 0: a timestamp and the like. By
+ * hand: musl's CMSG_NXTHDR compares signed with unsigned. */
+static int error_in(const char *control, size_t size) {
     struct sock_extended_err err;
+    struct cmsghdr cmsg;
 
-    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg != NULL; cmsg = CMSG_NXTHDR(msg, cmsg)) {
-        if (!is_recverr(cmsg))
+    for (size_t at = 0; at + sizeof(cmsg) <= size;
+         at += CMSG_SPACE((size_t)cmsg.cmsg_len - CMSG_LEN(0))) {
+        memcpy(&cmsg, control + at, sizeof(cmsg));
+        if (cmsg.cmsg_len < CMSG_LEN(0) || cmsg.cmsg_len > size - at)
+            break;
+        if (!is_recverr(&cmsg) || cmsg.cmsg_len < CMSG_LEN(sizeof(err)))
             continue;
-        memcpy(&err, CMSG_DATA(cmsg), sizeof(err));
+        memcpy(&err, control + at + CMSG_LEN(0), sizeof(err));
         if (err.ee_origin <= SO_EE_ORIGIN_ICMP6)
             return (int)err.ee_errno;
     }
@@ -165,7 +171,7 @@ int pe_source_take_errors(const struct pe_source *source, int *err) {
         msg.msg_controllen = sizeof(control);
         if (recvmsg(source->fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
             break;
-        found = error_in(&msg);
+        found = error_in(control.bytes, (size_t)msg.msg_controllen);
         if (found != 0)
             *err = found;
     }

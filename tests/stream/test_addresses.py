@@ -16,16 +16,13 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="abstract names ar
 @pytest.fixture(params=["Listener", "Datagram", "BufferEvent.connect", "Datagram.connect"])
 def use(request, base):
     """Each function that takes an address which must be a path or a tuple."""
-    if request.param == "Listener":
-        return lambda address: Listener(base, address).close()
-    if request.param == "Datagram":
-        return lambda address: Datagram(base, address).close()
-    if request.param == "BufferEvent.connect":
-        one = BufferEvent(base)
-    else:
-        one = Datagram(base, b"", 0)
-    request.addfinalizer(one.close)
-    return one.connect
+    with BufferEvent(base) as bev, Datagram(base, b"", 0) as datagram:
+        yield {
+            "Listener": lambda address: Listener(base, address).close(),
+            "Datagram": lambda address: Datagram(base, address).close(),
+            "BufferEvent.connect": bev.connect,
+            "Datagram.connect": datagram.connect,
+        }[request.param]
 
 
 @pytest.mark.parametrize(
@@ -176,9 +173,7 @@ def test_errors_have_the_system_s_text_and_the_address_beside_it(base, tmp_path)
         assert caught.value.filename == missing
 
 
-def test_a_reply_goes_to_any_address_that_a_message_came_from(
-    streams, base, tmp_path, monkeypatch
-):
+def test_a_reply_goes_to_any_address_that_a_message_came_from(streams, base, tmp_path, monkeypatch):
     """Even to a path without a slash, which is no address for anything else."""
     monkeypatch.chdir(tmp_path)
     near = Datagram(base, "./near")

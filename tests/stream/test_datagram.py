@@ -12,7 +12,6 @@ import pytest
 import pyevent
 from pyevent import (
     BEV_EVENT_ERROR,
-    BEV_OPT_CLOSE_ON_FREE,
     EV_TIMEOUT,
     RAISE,
     Datagram,
@@ -267,11 +266,10 @@ def test_a_stream_is_refused_at_once(base, socketpair):
 
 @pytest.mark.parametrize("how", ["number", "own"])
 def test_one_that_is_dropped_is_closed_with_a_warning(base, how):
-    datagram = Datagram(base, ("127.0.0.1", 0) if how == "own" else new_socket().detach())
-    number = datagram.fd
+    only = [Datagram(base, ("127.0.0.1", 0) if how == "own" else new_socket().detach())]
+    number = only[0].fd
     with pytest.warns(ResourceWarning, match="unclosed <Datagram fd="):
-        del datagram
-        gc.collect()
+        only.clear()
     assert not is_open(number)
 
 

@@ -284,11 +284,10 @@ def test_flat_names_keep_the_two_ways_apart(base):
 
 @pytest.mark.parametrize("how", ["address", "number"])
 def test_one_that_is_dropped_is_closed_with_a_warning(base, how):
-    listener = Listener(base, ANY if how == "address" else socket.create_server(ANY).detach())
-    fd = listener.fd
+    only = [Listener(base, ANY if how == "address" else socket.create_server(ANY).detach())]
+    fd = only[0].fd
     with pytest.warns(ResourceWarning, match="unclosed <Listener fd="):
-        del listener
-        gc.collect()
+        only.clear()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -482,3 +483,32 @@ TEST(datagrams_have_no_connections) {
     close(fd);
     event_base_free(base);
 }
+
+/* --- flags at once ---------------------------------------------------------------------------- */
+
+#if defined(SOCK_CLOEXEC) && defined(__linux__)
+static int last_type;
+
+/* In place of the C library's: with which flags a socket was made. */
+int socket(int family, int type, int protocol) {
+    last_type = type;
+    return (int)syscall(SYS_socket, family, type, protocol);
+}
+
+TEST(listening_socket_is_never_inherited_by_a_child_that_comes_in_between) {
+    struct event_base *base = event_base_new();
+    struct sockaddr_in sin = {.sin_family = AF_INET};
+    unsigned flags[2] = {LEV_OPT_CLOSE_ON_FREE, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC};
+
+    for (int i = 0; i < 2; i++) {
+        struct evconnlistener *lev = evconnlistener_new_bind(base, keep, NULL, flags[i], -1,
+                                                             (struct sockaddr *)&sin, sizeof(sin));
+        int fd = evconnlistener_get_fd(lev);
+
+        CHECK_EQ(last_type, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK);
+        CHECK_EQ((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0, i);
+        evconnlistener_free(lev);
+    }
+    event_base_free(base);
+}
+#endif

@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 
 import pytest
 from hypothesis import given, settings
@@ -43,6 +44,13 @@ class Model:
 
     def add_reference(self, i, data):
         self.real[i].add_reference(data)
+        self.told[i] += data
+
+    def add_file(self, i, data, start):
+        with tempfile.TemporaryFile() as file:
+            file.write(b"." * start + data + b"!")
+            file.flush()
+            self.real[i].add_file(file, start, len(data))
         self.told[i] += data
 
     def prepend(self, i, data):
@@ -134,6 +142,8 @@ class Model:
 eols = st.sampled_from(EolStyle)
 steps = st.one_of(
     st.tuples(st.sampled_from(["add", "add_reference", "prepend", "reserve"]), which, data),
+    st.tuples(st.just("add_file"), which, data, sizes),
+    st.tuples(st.just("add_file"), which, st.just(b"a line\r\n" * 9000), st.integers(0, 20)),
     st.tuples(st.sampled_from(["remove", "drain", "pullup"]), which, sizes),
     st.tuples(st.sampled_from(["copyout", "peek"]), which, places, sizes),
     st.tuples(st.sampled_from(["add_buffer", "prepend_buffer"]), which, which),

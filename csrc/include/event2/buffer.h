@@ -74,7 +74,8 @@ int evbuffer_clear_flags(struct evbuffer *buf, ev_uint64_t flags);
 /* How many bytes the buffer holds. */
 size_t evbuffer_get_length(const struct evbuffer *buf);
 
-/* How many of them evbuffer_pullup gives without copying. 0 when empty. */
+/* How many of them evbuffer_pullup gives without copying; of a file that is not in memory,
+ * which it reads, its range. 0 when empty. */
 size_t evbuffer_get_contiguous_space(const struct evbuffer *buf);
 
 /* Copy `datlen` bytes to the end. */

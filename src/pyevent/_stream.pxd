@@ -28,7 +28,12 @@ cdef class BufferEvent(Attached):
 cdef int bev_kind
 
 # The C object of an open connection: how each public method begins (docs/design/cython.md).
-cdef bufferevent *bev_enter(BufferEvent self) except NULL
+cdef inline bufferevent *bev_enter(BufferEvent self) except NULL:
+    if self.bev == NULL:
+        bev_refuse(self)
+    return self.bev
+
+cdef int bev_refuse(BufferEvent self) except -1
 
 cdef int methods_of(type cls, type plain) except -1
 cdef int refuse_made(BufferEvent self) except -1

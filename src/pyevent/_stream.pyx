@@ -206,11 +206,8 @@ cdef enum:
     NO_METHODS = 8  # there is no subclass
 
 
-cdef bufferevent *bev_enter(BufferEvent self) except NULL:
-    if self.bev == NULL:
-        raise RuntimeError(f"{self!r}: the connection or its base is closed, "
-                           "or it was never set up")
-    return self.bev
+cdef int bev_refuse(BufferEvent self) except -1:
+    raise RuntimeError(f"{self!r}: the connection or its base is closed, or it was never set up")
 
 
 cdef void bev_let_go(BufferEvent self) noexcept:

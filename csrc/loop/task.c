@@ -14,6 +14,7 @@
 #include <limits.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "loop/stats.h"
 
 #define TASK_EXTRA 256u
@@ -68,8 +69,12 @@ void pe_task_init(struct pe_task *task, void (*run)(struct event_base *, struct 
     task->state = 0;
 }
 
+/* A finalizer may bring about another one, but not for ever. */
 void pe_queues_finalize(struct event_base *base) {
+    int budget;
+
     pe_queues_take_later(base);
+    budget = base->active_count + (int)TASK_EXTRA;
     for (int i = 0; i < base->queue_count; i++) {
         struct pe_link *head = &base->queues[i].tasks;
         struct pe_link *at = head->next;
@@ -80,6 +85,12 @@ void pe_queues_finalize(struct event_base *base) {
             at = at->next;
             if (task->run != pe_event_run_finalizer)
                 continue;
+            if (budget-- == 0) {
+                pe_log_warn("event_base_free: finalizers of base %p go on and on; the rest is "
+                            "not called",
+                            (void *)base);
+                return;
+            }
             pe_task_cancel(base, task);
             task->run(base, task);
             at = head->next; /* it may have changed anything */

@@ -193,6 +193,26 @@ TEST(there_are_no_locks_and_thread_h_says_so) {
     event_base_free(base);
 }
 
+/* Each finalizer brings about the next. */
+static void go_on(struct event *ev, void *arg) {
+    struct event_base *base = event_get_base(ev);
+
+    (void)arg;
+    finalizer_calls++;
+    (void)finalizing(base, go_on, true);
+}
+
+TEST_EACH(finalizers_that_go_on_and_on_do_not_keep_the_base) {
+    struct event_base *base = base_on(backend);
+
+    event_set_log_callback(keep_log);
+    finalizer_calls = 0;
+    (void)finalizing(base, go_on, true);
+    event_base_free(base);
+    CHECK(finalizer_calls > 1 && finalizer_calls < 1000);
+    CHECK(strstr(last_log, "go on and on") != NULL);
+}
+
 /* Finalizers that try to use the base, while it is being freed. */
 static void use_the_base(struct event *ev, void *arg) {
     struct event_base *base = event_get_base(ev);

@@ -2,7 +2,7 @@
 # make test      every test: C, C under ASan + UBSan, pytest
 # make           build for $(PYTHON) in place, in an environment of its own
 #
-# make ctest     C tests; T=buf/test_evbuffer: one program, K=part: the tests
+# make ctest     C tests; T=buf/test_lines: one program, K=part: the tests
 #                whose name has this part, SAN=1: under ASan + UBSan
 # make pytest    Python tests; ARGS='-k listener -x'
 # make pytest-san  the same with the extension under ASan + UBSan
@@ -16,13 +16,15 @@
 # make tsan      the loop's tests with threads under ThreadSanitizer
 # make lib       the C core for C users: build/lib/libpyevent.a
 # make cross     compile and link the C core for other systems
-# make bench     every benchmark, tables and plots; ARGS='--quick'
+# make bench     every benchmark, tables and plots; ARGS=--quick only sees that
+#                they run
 # make bench-count  instructions and system calls for a message, against those
 #                committed; ARGS=--write commits to new ones
-# make wheel     dist/*.whl      make lint      make clean
+# make wheel     dist/*.whl      make sdist     make lint      make clean
 #
-# PYTHON=python3.12 takes another Python; V=1 shows the commands; WERROR= lets
-# a compiler warn that knows more warnings than ours.
+# PYTHON=python3.12, or a path, takes another Python, in an environment of its own;
+# V=1 shows the commands; WERROR= lets a compiler warn that knows more warnings than
+# ours.
 
 PORT ?= 40713
 PYTHON ?= python3
@@ -40,11 +42,21 @@ Q := $(if $(V),,@)
 
 # ---- Python -------------------------------------------------------------------
 #
-# One virtual environment per Python. It sees src/ through a .pth file and the
+# One virtual environment per interpreter: .venv for python3, others are named by
+# version and path, as .venv-3.12-1c0ffee1. It sees src/ through a .pth file and the
 # extension is built in place, which is an editable install whose next build
 # compiles only what changed. The tools are the groups of pyproject.toml.
 
-VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
+OLDEST := 3.10
+COMMA := ,
+# Which interpreter $(PYTHON) is, and whether it is too old; nothing if it does not run.
+INTERPRETER := $(shell $(PYTHON) -c 'import os, sys, zlib; \
+    v = sys.version_info[:2]; \
+    path = os.path.realpath(getattr(sys, "_base_executable", sys.executable)); \
+    print("%d.%d-%08x" % (v + (zlib.crc32(path.encode()),)), v < ($(subst .,$(COMMA) ,$(OLDEST))))' \
+    2>/dev/null)
+KEY := $(firstword $(INTERPRETER))
+VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(KEY))
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check -q
 SOURCES := $(shell find csrc src/pyevent -name '*.[ch]' -o -name '*.py[xi]' -o -name '*.pxd')
@@ -52,12 +64,23 @@ PTH := import os, sysconfig; \
     f = open(os.path.join(sysconfig.get_path("purelib"), "pyevent.pth"), "w"); \
     f.write(os.path.abspath("src") + "\n")
 
-# Debian's Python without python3-venv makes an environment without pip only.
-$(VENV)/.tools: pyproject.toml
-	@echo "$(VENV): tools for building and testing"
+.PHONY: environment sdist
+
+# Debian's Python without python3-venv makes an environment without pip only. The
+# name of the stamp tells an interpreter from another that python3 was before.
+environment:
+	@$(if $(KEY),:,echo "PYTHON=$(PYTHON) does not run"; exit 1)
+	@$(if $(filter True,$(INTERPRETER)),echo "pyevent needs Python >= $(OLDEST)$(COMMA) and $(PYTHON) is \
+	    $(firstword $(subst -, ,$(KEY))): name another with PYTHON="; exit 1,:)
+	@echo "$(VENV): an environment for $$($(PYTHON) -V)"
+	$(Q)rm -rf $(VENV)
 	$(Q)$(PYTHON) -m venv $(VENV) >/dev/null || { \
 	    $(PYTHON) -m venv --clear --without-pip $(VENV) && \
 	    $(PYTHON) -m pip --python $(PY) install -q pip; }
+	@touch $(VENV)/.python-$(KEY)
+
+$(VENV)/.tools: pyproject.toml $(if $(wildcard $(VENV)/.python-$(KEY)),,environment)
+	@echo "$(VENV): tools for building and testing"
 	$(Q)$(PIP) install 'pip>=25.1'
 	$(Q)$(PIP) install --group build --group test
 	$(Q)$(PY) -c '$(PTH)'
@@ -76,6 +99,9 @@ run: $(VENV)/.built
 
 wheel: $(VENV)/.tools
 	$(Q)$(PIP) wheel --no-deps -w dist .
+
+sdist: $(VENV)/.tools
+	$(Q)$(PY) setup.py -q sdist
 
 $(VENV)/.lint: $(VENV)/.tools
 	$(Q)$(PIP) install --group lint
@@ -133,8 +159,15 @@ TESTS := $(filter-out tests/c/kqueue/%,$(TESTS))
 
 # What fuzzing has found stays found: each corpus is replayed with the tests.
 FUZZERS := $(wildcard tests/c/fuzz/fuzz_*.c)
-ifndef T
+ifeq ($(T)$(K),)
 FUZZ_REPLAYS := $(FUZZERS:%.c=build/san/%)
+endif
+
+# A wrong T=, before it is no rule's target.
+ifneq ($(filter ctest,$(MAKECMDGOALS)),)
+ifeq ($(wildcard $(or $(T:%=tests/c/%.c),tests/c)),)
+$(error T=$(T): there is no tests/c/$(T).c)
+endif
 endif
 
 C_TESTS := $(TESTS:%.c=build/c/%) $(PARITY:%.c=build/plain/%.libevent) $(KQ_TESTS:%.c=build/kq/%)
@@ -222,7 +255,6 @@ bench-count: $(VENV)/.built
 # an int that becomes an enum is not ours.
 
 CROSS := aarch64-macos x86_64-freebsd aarch64-linux-musl x86_64-linux-gnu.2.17
-COMMA := ,
 
 cross: $(CROSS:%=build/cross/%.so)
 
@@ -237,9 +269,14 @@ $(VENV)/.cross: $(VENV)/.tools
 
 # ---- running the tests ----------------------------------------------------------
 
-# The given C test programs one after the other; fails when one of them does.
-run_c = status=0; for p in $(1); do echo "$$p"; ASAN_OPTIONS=detect_leaks=1 \
+# The given C test programs one after the other; fails when one of them does. With K
+# those that have such a test; fails when none has.
+run_c = $(if $(K),$(call run_part,$(1)),$(call run_all,$(1)))
+run_all = status=0; for p in $(1); do echo "$$p"; ASAN_OPTIONS=detect_leaks=1 \
     UBSAN_OPTIONS=print_stacktrace=1 $$p $(if $(K),-k '$(K)') || status=1; done; test $$status = 0
+run_part = with=$$(for p in $(1); do test -z "$$($$p -l -k '$(K)')" || echo "$$p"; done); \
+    test -n "$$with" || { echo "no test in $(or $(T),tests/c) has '$(K)' in its name"; exit 1; }; \
+    $(call run_all,$$with)
 
 ifdef SAN
 ctest: $(SAN_TESTS)

@@ -3,14 +3,20 @@
 The metadata is in pyproject.toml; docs/design/cython.md says why the build has this shape.
 Switches, read from the environment:
 
+    SOURCE_DATE_EPOCH=seconds        the time of every file in the sdist: the same sdist each time
+
     PYEVENT_DEBUG=1                  no optimisation, assertions on
     PYEVENT_SAN=address,undefined    compile and link with these sanitizers
     PYEVENT_COVERAGE=1               count lines for gcov, those of the .pyx files too
     PYEVENT_WERROR=1                 a warning in the C core is an error
 """
 
+import gzip
 import os
+import re
 import sys
+import tarfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from pathlib import Path
@@ -18,6 +24,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_clib import build_clib
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
 MODULES = [
     "_core",
@@ -37,10 +44,12 @@ MODULES = [
     "_listener",
     "_datagram",
     "_log",
+    "_util",
 ]  # the rest of them: see _boot.py
 CORE = sorted(glob("csrc/**/*.c", recursive=True))
 HEADERS = sorted(glob("csrc/**/*.h", recursive=True))
 INCLUDE = ["csrc", "csrc/include"]
+HOME = "https://github.com/pyevent/pyevent"
 
 # Plain method descriptors instead of Cython's own functions: they check the type of `self`,
 # also where a method is called through its class, and so through a flat name of libevent's.
@@ -142,7 +151,46 @@ class BuildModules(build_ext):
         super().build_extension(ext)
 
 
+class SourceArchive(sdist):
+    """An archive of nothing but what the files hold: no owner, no umask, one time for all."""
+
+    def make_archive(self, base_name, format, root_dir=None, base_dir=None, owner=None, group=None):
+        if format != "gztar":
+            return super().make_archive(base_name, format, root_dir, base_dir, owner, group)
+        seconds = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
+
+        def anonymous(info):
+            info.uid = info.gid = 0
+            info.uname = info.gname = ""
+            info.mtime = seconds
+            info.mode = 0o755 if info.isdir() or info.mode & 0o100 else 0o644
+            return info
+
+        path = f"{base_name}.tar.gz"
+        self.mkpath(os.path.dirname(path))
+        with (
+            open(path, "wb") as file,
+            gzip.GzipFile("", "wb", fileobj=file, mtime=seconds) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+        ):
+            tar.add(base_dir, filter=anonymous)  # which sorts each folder
+        return path
+
+
+def description():
+    """README.md as a package index can show it: what it links to is in the repository."""
+    text = Path("README.md").read_text(encoding="utf-8")
+
+    def absolute(link):
+        kind = "raw" if link[1] else "blob"
+        return f"{link[1]}[{link[2]}]({HOME}/{kind}/main/{link[3]})"
+
+    return re.sub(r"(!?)\[([^\]]*)\]\((?!https?:|#)([^)]+)\)", absolute, text)
+
+
 setup(
+    long_description=description(),
+    long_description_content_type="text/markdown",
     libraries=[
         (
             "pyevent",
@@ -164,5 +212,5 @@ setup(
             extra_link_args=link_flags,
         )
     ],
-    cmdclass={"build_clib": BuildCore, "build_ext": BuildModules},
+    cmdclass={"build_clib": BuildCore, "build_ext": BuildModules, "sdist": SourceArchive},
 )

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -100,6 +101,9 @@ def main():
     parser = argparse.ArgumentParser(description="Instructions and system calls for a message.")
     parser.add_argument("--write", action="store_true", help="commit to these figures")
     options = parser.parse_args()
+    missing = [tool for tool in ("valgrind", "strace") if shutil.which(tool) is None]
+    if missing:
+        sys.exit(f"make bench-count needs {' and '.join(missing)}; Debian has them as packages")
     python = ".".join(platform.python_version_tuple()[:2])
     committed = json.loads(COMMITTED.read_text()) if COMMITTED.exists() else {}
     before, now = committed.get(python, {}), measure()

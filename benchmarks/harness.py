@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 CORE = ROOT / "build/lib/libpyevent.a"
+COMPILER = shlex.split(os.environ.get("CC", "gcc"))  # it may be called through another program
 CFLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra"]
 PYEVENT_C = [f"-I{ROOT / 'csrc/include'}", str(CORE), "-pthread"]
 
@@ -23,7 +25,7 @@ PYEVENT_C = [f"-I{ROOT / 'csrc/include'}", str(CORE), "-pthread"]
 def compile_c(sources, target, *flags):
     """The command that runs the program; CalledProcessError if it does not compile."""
     sources = [str(HERE / source) for source in sources]
-    command = [os.environ.get("CC", "gcc"), *CFLAGS, *sources, "-o", str(target), *flags]
+    command = [*COMPILER, *CFLAGS, *sources, "-o", str(target), *flags]
     subprocess.run(command, check=True, stderr=subprocess.PIPE)
     return [str(target)]
 
@@ -136,8 +138,7 @@ def versions():
         with contextlib.suppress(OSError, subprocess.CalledProcessError):
             done = subprocess.run(asked, check=True, capture_output=True, text=True)
             found[name] = done.stdout.strip()
-    compiler = subprocess.run([os.environ.get("CC", "gcc"), "-dumpfullversion"],
-                              capture_output=True, text=True)  # fmt: skip
+    compiler = subprocess.run([*COMPILER, "-dumpfullversion"], capture_output=True, text=True)
     found["compiler"] = f"gcc {compiler.stdout.strip()}"
     with open("/proc/cpuinfo") as lines:
         models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]

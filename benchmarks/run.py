@@ -3,7 +3,7 @@
     python benchmarks/run.py [--rounds 7] [--quick] [--only NAME,...]
 
 Then report.py makes tables and plots of them. Half an hour on an idle machine; --quick takes
-few and short rounds, to see that all runs.
+few and short rounds, to see that all runs: its figures go to build/bench.
 """
 
 import argparse
@@ -13,7 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+COMMITTED = HERE / "results"
 sys.path[:0] = [str(HERE / name) for name in ("lines", "bulk", "pipes", "timers", "churn")]
 
 import bench_bulk  # noqa: E402
@@ -75,9 +76,11 @@ def main():
     parser.add_argument("--measure", type=int, default=1000, help="milliseconds for each server")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", default="lines,bulk,pipes,timers,churn,thread,idle")
-    parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument("--results", type=Path, help="folder; without it, the committed ones")
     options = parser.parse_args()
-    options.results.mkdir(exist_ok=True)
+    if options.results is None:
+        options.results = HERE.parent / "build/bench" if options.quick else COMMITTED
+    options.results.mkdir(parents=True, exist_ok=True)
     ms = 200 if options.quick else options.measure
     for name in options.only.split(","):
         before = os.getloadavg()[0]
@@ -88,7 +91,7 @@ def main():
         path = options.results / f"{name}.json"
         write_json(path, figures)
         print(f"\n{path} written")
-    if not options.quick and options.results == HERE / "results":
+    if not options.quick and options.results.resolve() == COMMITTED:
         report.main()
 
 

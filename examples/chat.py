@@ -9,6 +9,7 @@ OUTPUT_MAX bytes wait for him, so that one sleeper cannot fill the memory.
 
 import argparse
 import signal
+import sys
 
 from pyevent import (
     BEV_OPT_CLOSE_ON_FREE,
@@ -97,7 +98,10 @@ def main() -> None:
     options = parser.parse_args()
 
     with EventBase() as base:
-        room = Room(base, (options.host, options.port), backlog=1024)
+        try:
+            room = Room(base, (options.host, options.port), backlog=1024)
+        except (OSError, ValueError) as error:  # in use, as a rule; or the host is a name
+            sys.exit(f"{parser.prog}: {error}")
         room.people = set()
         for number in (signal.SIGINT, signal.SIGTERM):
             Event.signal(base, number, stop, base).add()

@@ -12,6 +12,7 @@ the bytes that each gets in a second.
 import argparse
 import os
 import signal
+import sys
 from pathlib import Path
 
 from pyevent import (
@@ -50,13 +51,19 @@ class Client(BufferEvent):
         try:
             path = (self.directory / name).resolve(strict=True)
             if not path.is_relative_to(self.directory):
-                raise PermissionError("not in the directory")
+                raise ValueError("not in the directory")
+            if not path.is_file():
+                raise ValueError("not a file")  # to open a pipe may wait for ever
             with open(path, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 self.write(b"size %d\n" % size)
                 self.sendfile(file, 0, size)
-        except (OSError, ValueError) as error:
+        except OSError as error:  # not its text, which has the full path
+            self.write(f"error {error.strerror}\n".encode())
+        except ValueError as error:
             self.write(f"error {error}\n".encode())
+        except RuntimeError:  # from Python before 3.13
+            self.write(b"error too many symbolic links\n")
 
     def on_write(self) -> None:
         if len(self.input) > 0:  # it has asked for more already
@@ -98,10 +105,18 @@ def main() -> None:
     parser.add_argument("--rate", type=int, help="bytes a second for each client")
     parser.add_argument("directory", type=Path)
     options = parser.parse_args()
+    try:
+        directory = options.directory.resolve(strict=True)
+        os.listdir(directory)
+    except OSError as error:
+        sys.exit(f"{parser.prog}: {error}")
 
     with EventBase() as base:
-        server = Server(base, (options.host, options.port), backlog=1024)
-        server.directory = options.directory.resolve(strict=True)
+        try:
+            server = Server(base, (options.host, options.port), backlog=1024)
+        except (OSError, ValueError) as error:  # in use, as a rule; or the host is a name
+            sys.exit(f"{parser.prog}: {error}")
+        server.directory = directory
         if options.rate is not None:
             share = max(options.rate // TICKS, 1)
             server.limit = RateLimit(write_rate=share, write_burst=share, tick=1 / TICKS)

@@ -74,7 +74,7 @@ def main() -> None:
     with EventBase() as base:
         try:
             server = Server(base, (options.host, options.port), backlog=1024)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # in use, as a rule; or the host is a name
             sys.exit(f"{parser.prog}: {error}")
         # Events of the loop, not Python's handlers: they also work where the shell has
         # started the server with SIGINT ignored, as it does for `server &` in a script.

@@ -161,7 +161,7 @@ def main() -> None:
     base = event_base_new()
     try:
         server = Server(base, options.host, options.port)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         event_base_free(base)
         sys.exit(f"{parser.prog}: {error}")
     for number in (signal.SIGINT, signal.SIGTERM):

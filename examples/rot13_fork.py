@@ -117,7 +117,7 @@ def main() -> None:
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
         listener = socket.create_server((options.host, options.port), family=family, backlog=1024)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         sys.exit(f"{parser.prog}: {error}")
     with listener:
         print(f"listening on {options.host}:{listener.getsockname()[1]}", flush=True)

@@ -86,14 +86,17 @@ def stop(number: int, what: int, base: EventBase) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Pass TCP connections on.")
-    parser.add_argument("--host", default="127.0.0.1", help="to listen on (%(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", help="numeric address (%(default)s)")
     parser.add_argument("--port", type=int, default=0, help="0: any free one (%(default)s)")
     parser.add_argument("target_host", help="a name or an address")
     parser.add_argument("target_port", type=int)
     options = parser.parse_args()
 
     with EventBase() as base:
-        proxy = Proxy(base, (options.host, options.port), backlog=1024)
+        try:
+            proxy = Proxy(base, (options.host, options.port), backlog=1024)
+        except (OSError, ValueError) as error:  # in use, as a rule; or the host is a name
+            sys.exit(f"{parser.prog}: {error}")
         proxy.target = (options.target_host, options.target_port)
         for number in (signal.SIGINT, signal.SIGTERM):
             Event.signal(base, number, stop, base).add()

@@ -8,6 +8,7 @@ the kernel takes, the newest is dropped: that is what a network does with datagr
 
 import argparse
 import signal
+import sys
 
 from pyevent import Datagram, Event, EventBase
 
@@ -28,7 +29,10 @@ def main() -> None:
     options = parser.parse_args()
 
     with EventBase() as base:
-        server = Datagram(base, (options.host, options.port))
+        try:
+            server = Datagram(base, (options.host, options.port))
+        except (OSError, ValueError) as error:  # in use, as a rule; or the host is a name
+            sys.exit(f"{parser.prog}: {error}")
         server.setcb(echo)
         for number in (signal.SIGINT, signal.SIGTERM):
             Event.signal(base, number, stop, base).add()

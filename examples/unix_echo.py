@@ -10,6 +10,7 @@ import argparse
 import os
 import signal
 import sys
+from pathlib import Path
 
 from pyevent import (
     BEV_OPT_CLOSE_ON_FREE,
@@ -47,7 +48,10 @@ def main() -> None:
 
     with EventBase() as base:
         if options.path is not None:
-            server = Server(base, options.path, unlink_stale=True)
+            try:
+                server = Server(base, Path(options.path), unlink_stale=True)
+            except (OSError, ValueError) as error:  # somebody answers there, or it cannot be made
+                sys.exit(f"{parser.prog}: {error}")
             print(f"listening on {server.address}", flush=True)
         else:
             inherited = listen_fds()

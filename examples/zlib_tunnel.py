@@ -136,7 +136,7 @@ def stop(number: int, what: int, base: EventBase) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Carry TCP connections compressed.")
-    parser.add_argument("--host", default="127.0.0.1", help="to listen on (%(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", help="numeric address (%(default)s)")
     parser.add_argument("--port", type=int, default=0, help="0: any free one (%(default)s)")
     parser.add_argument("what", choices=["pack", "unpack"], help="what is done to what comes in")
     parser.add_argument("target_host", help="a name or an address")
@@ -144,7 +144,10 @@ def main() -> None:
     options = parser.parse_args()
 
     with EventBase() as base:
-        tunnel = Tunnel(base, (options.host, options.port), backlog=1024)
+        try:
+            tunnel = Tunnel(base, (options.host, options.port), backlog=1024)
+        except (OSError, ValueError) as error:  # in use, as a rule; or the host is a name
+            sys.exit(f"{parser.prog}: {error}")
         tunnel.target = (options.target_host, options.target_port)
         tunnel.packs = options.what == "pack"
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -91,6 +91,7 @@ def test_import_in_a_subinterpreter_is_an_import_error(first):
                 print(error, flush=True)
         ''')
         assert failure is None, failure
+        interpreters.destroy(sub)
         import pyevent
         print(len(pyevent.backends()) > 0)
     """

@@ -30,6 +30,7 @@ MODULES = (  # beside _core, which is an ordinary file
     "_listener",
     "_datagram",
     "_log",
+    "_util",
 )
 
 

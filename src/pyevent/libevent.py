@@ -9,6 +9,7 @@ an override in a subclass is not seen through them.
 from collections.abc import Callable
 from typing import Any
 
+from pyevent import _util
 from pyevent._buffer import Buffer
 from pyevent._config import EventConfig, get_supported_methods
 from pyevent._core import get_version
@@ -232,6 +233,22 @@ evconnlistener_get_fd = Listener.get_fd
 evconnlistener_set_cb = Listener.set_cb
 evconnlistener_set_error_cb = Listener.set_error_cb
 
+evutil_make_socket_nonblocking = _util.make_socket_nonblocking
+evutil_make_socket_closeonexec = _util.make_socket_closeonexec
+evutil_make_listen_socket_reuseable = _util.make_listen_socket_reuseable
+evutil_make_listen_socket_reuseable_port = _util.make_listen_socket_reuseable_port
+evutil_make_listen_socket_ipv6only = _util.make_listen_socket_ipv6only
+evutil_make_listen_socket_not_ipv6only = _util.make_listen_socket_not_ipv6only
+evutil_make_tcp_listen_socket_deferred = _util.make_tcp_listen_socket_deferred
+evutil_set_tcp_keepalive = _util.set_tcp_keepalive
+evutil_socketpair = _util.socketpair
+evutil_closesocket = _util.closesocket
+evutil_parse_sockaddr_port = _util.parse_sockaddr_port
+evutil_sockaddr_cmp = _util.sockaddr_cmp
+evutil_getaddrinfo = _util.getaddrinfo
+evutil_gai_strerror = _util.gai_strerror
+evutil_date_rfc1123 = _util.date_rfc1123
+
 
 def event_get_version_number() -> int:
     """The version of libevent's API that this is, as 0xMMmmpp00."""
@@ -299,6 +316,7 @@ _PREFIXES = (
     "evsignal_",
     "evthread_",
     "evtimer_",
+    "evutil_",
     "evuser_",
     "evwatch_",
     "libevent_",

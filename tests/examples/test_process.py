@@ -107,30 +107,62 @@ def test_who_has_ended_gets_the_answers_that_the_kernel_could_not_take(serve, cl
     server.stop()
 
 
-SERVERS = [
-    "rot13_bufferevent.py",
-    "rot13_events.py",
-    "rot13_fork.py",
-    "busy_poll.py",
-    "rot13_select.py",
-]
+SERVERS = {
+    "rot13_bufferevent.py": [],
+    "rot13_events.py": [],
+    "rot13_fork.py": [],
+    "busy_poll.py": [],
+    "rot13_select.py": [],
+    "chat.py": [],
+    "file_server.py": ["."],
+    "tcp_proxy.py": ["127.0.0.1", "80"],
+    "udp_echo.py": [],
+    "zlib_tunnel.py": ["pack", "127.0.0.1", "80"],
+}
+NUMERIC = [name for name in SERVERS if "create_server" not in (EXAMPLES / name).read_text()]
+
+
+def refusal(name, *arguments):
+    """The one line of an example that cannot begin."""
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", EXAMPLES / name, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    assert done.stderr.startswith(f"{name}: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
 
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_port_in_use_is_said_in_one_line(name):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    kind = socket.SOCK_DGRAM if name == "udp_echo.py" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
         port = str(taken.getsockname()[1])
-        done = subprocess.run(
-            [sys.executable, "-X", "dev", "-W", "error", EXAMPLES / name, "--port", port],
-            capture_output=True,
-            text=True,
-            timeout=30,
-        )
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr.startswith(f"{name}: ")
-    assert "in use" in done.stderr
-    assert done.stderr.count("\n") == 1
+        assert "in use" in refusal(name, "--port", port, *SERVERS[name])
+
+
+@pytest.mark.parametrize("name", NUMERIC)
+def test_a_name_for_the_host_is_refused_in_one_line(name):
+    told = refusal(name, "--host", "localhost", "--port", "0", *SERVERS[name])
+    assert "numeric" in told
+    assert "'localhost'" in told
+
+
+def test_a_directory_that_is_not_there_is_said_in_one_line(tmp_path):
+    assert "No such file" in refusal("file_server.py", str(tmp_path / "nothing"))
+
+
+def test_a_path_that_cannot_be_listened_on_is_said_in_one_line(tmp_path):
+    assert "No such file" in refusal("unix_echo.py", str(tmp_path / "nothing/echo"))
+    (tmp_path / "file").write_text("no socket")
+    assert "in use" in refusal("unix_echo.py", str(tmp_path / "file"))
+    assert (tmp_path / "file").read_text() == "no socket"
 
 
 def test_the_forking_server_ends_its_children_and_leaves_no_zombie(server_of, client):

@@ -215,6 +215,28 @@ def test_what_is_not_there_is_an_error(files, name):
         assert ask_for(sock, "inner/small")[1] == b"small file"
 
 
+def test_an_error_does_not_tell_where_the_directory_is(files):
+    (files.directory / "loop").symlink_to("loop")
+    os.mkfifo(files.directory / "pipe")
+    (files.directory / "closed").touch(0)
+    answers = {
+        "nothing": b"error No such file or directory\n",
+        "large/inner": b"error Not a directory\n",
+        "x" * 300: b"error File name too long\n",
+        "../secret": b"error not in the directory\n",
+        "pipe": b"error not a file\n",
+        ".": b"error not a file\n",
+        "loop": b"error ",
+        "nul\0": b"error ",
+        "closed": b"",  # root may read it
+    }
+    for name, answer in answers.items():
+        with files.connect() as sock:
+            head, _ = ask_for(sock, name)
+            assert head.startswith(answer)
+            assert str(files.directory).encode() not in head
+
+
 def test_sending_a_large_file_costs_the_server_no_memory(files):
     with files.connect() as sock:
         ask_for(sock, "large")

@@ -147,8 +147,10 @@ def test_cycle_is_collected_with_its_base_and_one_warning(backend, peers, cycle)
     refs = make()
     with pytest.warns(ResourceWarning, match="unclosed <EventBase") as warned:
         gc.collect()
-    assert [ref() for ref in refs] == [None] * len(refs)
     assert len(warned) == 1
+    warned.clear()  # it refers to the base, which keeps its weak reference from 3.15 on
+    gc.collect()
+    assert [ref() for ref in refs] == [None] * len(refs)
     for peer in peers:
         assert len(peer.recv(100)) in (0, 10)
 

@@ -21,8 +21,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "hostile"))
 
 import deeds
 import flat
-import world
-from world import BLOCKING, CLASSES, CONSTRUCTORS, MAKERS, World
+import ledger
+import methods
+from methods import BLOCKING, CONSTRUCTORS
+from world import CLASSES, MAKERS, World
 
 import pyevent
 
@@ -32,8 +34,8 @@ MOST_OBJECTS = 25
 LEFT_OUT = {"event_enable_debug_mode", "libevent_global_shutdown", "listen_fds", "live_allocations"}
 HOSTILE = deeds.VALUES
 WRONG = list(flat.WRONG.items())
-FLAT = [method for name, method in world.flat_functions() if name not in LEFT_OUT]
-METHODS = {cls: world.methods_of(cls) for cls in CLASSES}
+FLAT = [method for name, method in methods.flat_functions() if name not in LEFT_OUT]
+METHODS = {cls: methods.methods_of(cls) for cls in CLASSES}
 BACKENDS = [name for name in pyevent.backends() if name in ("epoll", "poll", "select")]
 
 
@@ -124,7 +126,7 @@ class Fuzz:
     def method_of(self, subject):
         cls = next(cls for cls in type(subject).__mro__ if cls in METHODS)
         if cls in CONSTRUCTORS and self.random.random() < 0.03:
-            return world.constructor_of(cls)
+            return methods.constructor_of(cls)
         return self.random.choice(METHODS[cls])
 
     def argument(self, w, method, parameter):
@@ -290,14 +292,14 @@ WEIGHTS = [50, 16, 8, 3, 3, 3, 1, 8, 1, 5, 2]
 
 def main(seed, steps, progress):
     faulthandler.enable()
-    kept = world.quiet()
-    ledger = world.Ledger()
+    kept = ledger.quiet()
+    books = ledger.Ledger()
     fuzz = Fuzz(int(seed), int(steps), os.open(progress, os.O_WRONLY))
     fuzz.run()
     problems = fuzz.errors + kept
     fuzz.worlds.clear()
     del fuzz
-    left = ledger.difference()
+    left = books.difference()
     problems += [left] if left.startswith("left behind") else []  # descriptors may be anybody's
     for problem in problems:
         sys.stderr.write(f"{problem}\n")

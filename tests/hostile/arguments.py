@@ -1,15 +1,8 @@
 """An argument whose conversion closes, replaces or changes what the call is about."""
 
 from deeds import DEEDS, VALUES, Trap
-from world import (
-    CLASSES,
-    CONSTRUCTORS,
-    SUBJECTS,
-    World,
-    constructor_of,
-    flat_functions,
-    methods_of,
-)
+from methods import CONSTRUCTORS, constructor_of, flat_functions, methods_of
+from world import CLASSES, SUBJECTS, World
 
 import pyevent
 

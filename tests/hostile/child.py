@@ -16,16 +16,16 @@ SECONDS = 20  # for one call
 
 
 def main(module, group, progress, start, *skipped):
-    import world
+    import ledger
 
     faulthandler.enable()
     faulthandler.register(signal.SIGALRM, chain=True)  # its default action ends the process
-    kept = world.quiet()
+    kept = ledger.quiet()
     cases = importlib.import_module(module).cases(group)
     out = os.dup(1)
     os.dup2(2, 1)
     file = os.open(progress, os.O_WRONLY)
-    ledger = world.Ledger()
+    books = ledger.Ledger()
     number, skipped = -1, set(map(int, skipped))
     for number, (label, case) in enumerate(cases):
         if number < int(start) or number in skipped:
@@ -38,7 +38,7 @@ def main(module, group, progress, start, *skipped):
             problems = [f"the test itself: {exc!r} line {exc.__traceback__.tb_next.tb_lineno}"]
             del exc
         case = None
-        left = ledger.difference()
+        left = books.difference()
         problems += kept + ([left] if left else [])
         kept.clear()
         for problem in problems:

@@ -3,7 +3,8 @@
 import itertools
 import weakref
 
-from world import CLASSES, EventBase, World, methods_of
+from methods import methods_of
+from world import CLASSES, EventBase, World
 
 from pyevent import (
     BEV_OPT_CLOSE_ON_FREE,

@@ -8,19 +8,8 @@ import socket
 import sys
 import threading
 
-from world import (
-    ALL,
-    BLOCKING,
-    CLASSES,
-    CONSTRUCTORS,
-    FILE,
-    Buffer,
-    BufferEvent,
-    Event,
-    EventBase,
-    Listener,
-    constructor_of,
-)
+from methods import CONSTRUCTORS, constructor_of
+from world import ALL, CLASSES, FILE, Buffer, BufferEvent, Event, EventBase, Listener
 
 from pyevent import EVLOOP_NONBLOCK, EVLOOP_ONCE
 
@@ -179,10 +168,6 @@ def file(trap, valid, w):
     return trapped(trap, fileno=lambda: w.socket().fileno(), close=None, write=5, detach=-1)()
 
 
-class Socket(socket.socket):
-    pass
-
-
 def socket_object(trap, valid, w):
     class Trapped(socket.socket):
         def fileno(self):
@@ -291,4 +276,3 @@ VALUES = (
     attributes, subclass,
 )  # fmt: skip
 FORKS = (fork, fork_in_a_thread)  # slow: for callbacks alone
-__all__ = ["BLOCKING", "FORKS", "DEEDS", "VALUES", "Trap"]

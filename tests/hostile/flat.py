@@ -4,14 +4,8 @@ import contextlib
 import os
 import socket
 
-from world import (
-    CLASSES,
-    REFUSALS,
-    World,
-    constructor_of,
-    flat_functions,
-    methods_of,
-)
+from methods import constructor_of, flat_functions, methods_of
+from world import CLASSES, REFUSALS, World
 
 from pyevent import BufferEvent, Datagram, Listener
 

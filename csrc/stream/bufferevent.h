@@ -246,7 +246,7 @@ void pe_bev_ask_again(struct bufferevent *bev);
 bool pe_bev_is_at_limit(struct bufferevent *bev);
 
 /* For the Python layer: all limits in one call, as bufferevent_set_input_max and _set_output_pause. Costs no
- * memory for PE_INPUT_MAX, PE_PAUSE_HIGH and PE_PAUSE_LOW. 0 or a negative errno. */
+ * memory for PE_INPUT_MAX with PE_PAUSE_HIGH and PE_PAUSE_LOW, or without a pause. 0 or a negative errno. */
 int pe_bev_set_limits(struct bufferevent *bev, size_t input_max, size_t pause_high,
                       size_t pause_low);
 

@@ -28,7 +28,9 @@
 #include "stream/bufferevent.h"
 #include "stream/rare.h"
 
-static const struct pe_bev_limits common_limits = {PE_INPUT_MAX, PE_PAUSE_HIGH, PE_PAUSE_LOW};
+/* Those of connections that were accepted, and of those that are made here. */
+static const struct pe_bev_limits common_limits[] = {
+    {PE_INPUT_MAX, PE_PAUSE_HIGH, PE_PAUSE_LOW}, {PE_INPUT_MAX, SIZE_MAX, 0}};
 
 /* --- the input ------------------------------------------------------------- */
 
@@ -136,18 +138,29 @@ static struct pe_bev_limits limits_of(const struct bufferevent *bev) {
     return bev->limits != NULL ? *bev->limits : none;
 }
 
-static bool are_equal(const struct pe_bev_limits *a, const struct pe_bev_limits *b) {
+static bool are_same(const struct pe_bev_limits *a, const struct pe_bev_limits *b) {
     return a->input_max == b->input_max && a->pause_high == b->pause_high &&
            a->pause_low == b->pause_low;
 }
 
+/* The constant that says the same; NULL: there is none. */
+static const struct pe_bev_limits *find_common(const struct pe_bev_limits *limits) {
+    for (size_t i = 0; i < sizeof(common_limits) / sizeof(*common_limits); i++) {
+        if (are_same(limits, &common_limits[i]))
+            return &common_limits[i];
+    }
+    return NULL;
+}
+
 static int set_limits(struct bufferevent *bev, struct pe_bev_limits limits) {
+    const struct pe_bev_limits *common = find_common(&limits);
+
     if (bev->is_detached)
         return -EINVAL;
     if (limits.input_max == SIZE_MAX && limits.pause_high == SIZE_MAX) {
         bev->limits = NULL;
-    } else if (are_equal(&limits, &common_limits)) {
-        bev->limits = &common_limits;
+    } else if (common != NULL) {
+        bev->limits = common;
     } else {
         struct pe_bev_rare *rare = pe_bev_rare(bev);
 

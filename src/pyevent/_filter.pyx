@@ -42,6 +42,7 @@ from pyevent._stream cimport (
     bev_unmade,
     checked_callback,
     limits_of,
+    no_pause_by_default,
     methods_of,
     overrides,
     refuse_made,
@@ -223,6 +224,7 @@ cdef class Filter(BufferEvent):
         cdef int calls = methods_of(type(self), Filter)
         cdef int err
         limits_of(type(self), max_input, max_output, resume_output, ..., &limits)
+        no_pause_by_default(&limits)
         checked_callback(input_filter, "input_filter")
         checked_callback(output_filter, "output_filter")
         refuse_made(self)
@@ -294,6 +296,7 @@ def _new_pair(type cls, EventBase base not None, int options, size_t input_max,
     limits.pause_high = pause_high
     limits.pause_low = pause_low
     limits.lookups_max = lookups_max
+    limits.pauses_by_default = False
     refuse_made(first)  # making the second may have done anything
     if first is second:
         raise TypeError(f"{cls!r} makes one object for both ends of a pair")

@@ -9,6 +9,7 @@ from pyevent.c.stream cimport bufferevent
 cdef struct bev_limits:
     size_t input_max, pause_high, pause_low  # of pe_bev_set_limits; 0: no limit
     unsigned short lookups_max               # 0: no limit
+    bint pauses_by_default                   # pause_high is what nobody asked for
 
 
 cdef class BufferEvent(Attached):
@@ -23,6 +24,7 @@ cdef class BufferEvent(Attached):
     cdef object file
     cdef PyObject *input_view      # borrowed: a Buffer clears it when it goes
     cdef PyObject *output_view
+    cdef unsigned char pauses_by_default  # bev_limits; what is connected does not
 
 
 cdef int bev_kind
@@ -42,6 +44,7 @@ cdef int bev_adopt(BufferEvent self, EventBase base, bufferevent *bev, int kind,
                    bev_limits *limits) except -1
 cdef int limits_of(type cls, object max_input, object max_output, object resume_output,
                    object max_lookups, bev_limits *limits) except -1
+cdef void no_pause_by_default(bev_limits *limits) noexcept
 cdef int bev_limit(bufferevent *bev, bev_limits *limits) noexcept
 cdef void bev_detach(Attached one) noexcept
 cdef void bev_let_go(BufferEvent self) noexcept

@@ -352,7 +352,9 @@ cdef class BufferEvent(Attached):
         much, the event callback gets BEV_EVENT_READING and BEV_EVENT_ERROR, and
         :attr:`error` is a ``BufferError``. A high mark (:meth:`setwatermark`) takes its place.
     :param max_output: while more output than this waits, nothing is read: a peer that takes
-        no answers is to ask no more.
+        no answers is to ask no more. Where it is not given, one that :meth:`connect` connects
+        has no such limit, nor have pairs and filters: two ends that both wait for the other
+        to read would wait for ever.
     :param resume_output: how far the output must have fallen until reading goes on.
     :param max_lookups: with so many names being looked up, by all connections together,
         :meth:`connect_hostname` begins no other.
@@ -721,7 +723,7 @@ cdef class BufferEvent(Attached):
         if address is not None:
             to_sockaddr(address, &storage, &size)
             to = <const sockaddr *>&storage
-        leave(self.owner, bufferevent_socket_connect(bev_enter(self), to, size))
+        leave(self.owner, bufferevent_socket_connect(bev_to_connect(self), to, size))
 
     socket_connect = connect
 
@@ -907,6 +909,7 @@ cdef class BufferEvent(Attached):
         cdef bev_limits limits
         from pyevent._filter import _new_pair  # which needs this module
         limits_of(cls, max_input, max_output, resume_output, ..., &limits)
+        no_pause_by_default(&limits)
         return _new_pair(cls, base, options, limits.input_max, limits.pause_high,
                          limits.pause_low, limits.lookups_max)
 
@@ -1086,6 +1089,7 @@ cdef int bev_adopt(BufferEvent self, EventBase base, bufferevent *bev, int kind,
     self.closes_on_failure = True
     if limits != NULL:
         self.lookups_max = limits.lookups_max
+        self.pauses_by_default = limits.pauses_by_default
     if calls != NO_METHODS:
         self.uses_methods = True
         bev_install(self, bev, calls)
@@ -1139,6 +1143,7 @@ cdef int limits_of(type cls, object max_input, object max_output, object resume_
     cdef size_t lookups
     limits.input_max = limit_of_argument(cls.max_input if max_input is ... else max_input,
                                          "max_input")
+    limits.pauses_by_default = max_output is ... and cls.max_output is BufferEvent.max_output
     limits.pause_high = limit_of_argument(cls.max_output if max_output is ... else max_output,
                                           "max_output")
     if resume_output is not ...:
@@ -1153,6 +1158,21 @@ cdef int limits_of(type cls, object max_input, object max_output, object resume_
         raise ValueError(f"max_lookups must be less than 65536, or None, not {lookups}")
     limits.lookups_max = <unsigned short>lookups
     return 0
+
+
+cdef void no_pause_by_default(bev_limits *limits) noexcept:
+    if limits.pauses_by_default:
+        limits.pauses_by_default = False
+        limits.pause_high = limits.pause_low = 0
+
+
+cdef bufferevent *bev_to_connect(BufferEvent self) except NULL:
+    """That of a connection about to be made: it reads on whatever its output."""
+    cdef bufferevent *bev = bev_enter(self)
+    if self.pauses_by_default:
+        self.pauses_by_default = False
+        check_err(pe_bev_set_limits(bev, bufferevent_get_input_max(bev), 0, 0), self)
+    return bev_enter(self)
 
 
 cdef int bev_limit(bufferevent *bev, bev_limits *limits) noexcept:
@@ -1222,7 +1242,7 @@ cdef int bev_connect_hostname(BufferEvent self, int family, int flags, str hostn
     memset(&hints, 0, sizeof(hints))
     hints.ai_family = family
     hints.ai_flags = flags
-    bev = bev_enter(self)
+    bev = bev_to_connect(self)
     if (self.lookups_max != 0 and <size_t>pe_pool_of_lookups_jobs() >= self.lookups_max
             and not is_numeric(name)):
         raise OSError(ENOBUFS, f"{self.lookups_max} names are being looked up already: "

@@ -14,6 +14,7 @@ from pyevent import (
     EV_READ,
     BufferEvent,
     Filter,
+    Listener,
 )
 
 MIB = 1 << 20
@@ -108,6 +109,37 @@ def test_peer_that_takes_no_answers_is_not_read_from(streams, base):
     assert bev.events == []
 
 
+def test_who_connects_reads_on_while_the_other_end_waits(streams, base):
+    """Of two ends that have more to write than they may hold, one must read."""
+    served = []
+
+    def accept(listener, fd, address, arg):
+        served.append(BufferEvent(base, fd))
+        served[0].setcb(lambda bev, arg: bev.output.add_buffer(bev.input))
+        served[0].enable(EV_READ)
+
+    with Listener(base, ("127.0.0.1", 0), accept) as listener, BufferEvent(base) as client:
+        client.setcb(lambda bev, arg: got.append(len(bev.read(MIB))), None, lambda *args: None)
+        client.connect(listener.address)
+        assert client.get_output_pause() == (None, None)
+        client.enable(EV_READ)
+        got = []
+        client.write(b"x" * (20 * MIB))
+        streams.until(lambda: sum(got) == 20 * MIB)
+        assert served[0].get_output_pause() == (MIB, MIB >> 2)
+
+
+def test_limit_that_was_asked_for_holds_for_who_connects_too(base):
+    class Small(BufferEvent):
+        max_output = 20
+
+    with Listener(base, ("127.0.0.1", 0), print) as listener:
+        for bev, pause in [(BufferEvent(base, max_output=9), (9, 2)), (Small(base), (20, 5))]:
+            bev.connect(listener.address)
+            assert bev.get_output_pause() == pause
+            bev.close()
+
+
 def test_limits_are_those_of_the_class_unless_they_are_given(base):
     class Small(BufferEvent):
         max_input = 10
@@ -129,11 +161,12 @@ def test_limits_are_those_of_the_class_unless_they_are_given(base):
         (Small(base, max_output=None), (10, (None, None))),
         (Any(base), (None, (None, None))),
         (Any(base, max_output=100), (None, (100, 0))),
-        (BufferEvent.pair(base)[0], (MIB, (MIB, MIB >> 2))),
+        (BufferEvent.pair(base)[0], (MIB, (None, None))),
         (BufferEvent.pair(base, max_input=7, max_output=None)[1], (7, (None, None))),
         (Small.pair(base)[1], (10, (20, 5))),
-        (Filter(BufferEvent(base)), (MIB, (MIB, MIB >> 2))),
-        (BufferEvent(base).filter(max_input=3), (3, (MIB, MIB >> 2))),
+        (Filter(BufferEvent(base)), (MIB, (None, None))),
+        (Filter(BufferEvent(base), max_output=8), (MIB, (8, 2))),
+        (BufferEvent(base).filter(max_input=3), (3, (None, None))),
         (pyevent.bufferevent_socket_new(base), (None, (None, None))),
         (pyevent.bufferevent_pair_new(base)[0], (None, (None, None))),
         (pyevent.bufferevent_filter_new(BufferEvent(base)), (None, (None, None))),

@@ -113,23 +113,31 @@ void *pe_realloc(enum pe_mem_kind kind, void *p, size_t n) {
     return p;
 }
 
-void pe_free(enum pe_mem_kind kind, void *p) {
-    void (*fn)(void *);
+static void raw_free(void *p) {
+    void (*fn)(void *) = atomic_load_explicit(&user_free, RELAXED);
 
-    if (p == NULL)
-        return;
-    atomic_fetch_add_explicit(&blocks_freed[kind], 1, RELAXED);
-    fn = atomic_load_explicit(&user_free, RELAXED);
     if (fn != NULL)
         fn(p);
     else
         free(p);
 }
 
+void pe_free(enum pe_mem_kind kind, void *p) {
+    if (p == NULL)
+        return;
+    atomic_fetch_add_explicit(&blocks_freed[kind], 1, RELAXED);
+    raw_free(p);
+}
+
 void *pe_user_malloc(size_t n) {
     if (must_fail())
         return NULL;
     return counted(PE_MEM_KINDS, raw_malloc(n != 0 ? n : 1));
+}
+
+void pe_user_free(void *p) {
+    if (p != NULL)
+        raw_free(p);
 }
 
 long pe_mem_live(enum pe_mem_kind kind) {

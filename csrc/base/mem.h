@@ -41,6 +41,9 @@ void pe_free(enum pe_mem_kind kind, void *p);
  * with the free of event_set_mem_functions). Not counted as alive. */
 void *pe_user_malloc(size_t n);
 
+/* Take it back: it has not been handed out. */
+void pe_user_free(void *p);
+
 /* How many blocks are alive: of one kind, and of all kinds. */
 long pe_mem_live(enum pe_mem_kind kind);
 long pe_mem_live_total(void);

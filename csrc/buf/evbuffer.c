@@ -4,6 +4,7 @@
  * steps of a call are. Here are those steps that change the chain without
  * moving a byte, and the calls that only ask or set.
  */
+#include "buf/file.h"
 #include "buf/inner.h"
 
 #define MAX_READ_DEFAULT 4096         /* of a buffer of its own */
@@ -180,20 +181,28 @@ void pe_buf_seek_on(const struct evbuffer *buf, size_t pos, struct pe_at *out) {
     out->off = pos;
 }
 
-void pe_buf_copy(const struct evbuffer *buf, const struct pe_at *from, void *out, size_t n) {
+int pe_buf_copy(const struct evbuffer *buf, const struct pe_at *from, void *out, size_t n) {
     struct pe_at at = *from;
     char *to = out;
+    int err;
 
     while (n > 0) {
         size_t here = pe_seg_used(at.seg) - at.off;
 
         if (here > n)
             here = n;
-        pe_seg_copy(at.seg, at.off, to, here);
+        if (at.seg->data != NULL) {
+            pe_seg_copy(at.seg, at.off, to, here);
+        } else {
+            err = pe_file_read_all(pe_seg_extra(at.seg)->file, at.seg->head + at.off, to, here);
+            if (err != 0)
+                return err;
+        }
         to += here;
         n -= here;
         pe_at_step(buf, &at, here);
     }
+    return 0;
 }
 
 /* --- Asking and setting --- */

@@ -113,13 +113,20 @@ int pe_evbuffer_put(struct evbuffer *buf, const void *data, size_t n);
  * and nothing has moved. */
 ssize_t pe_evbuffer_move(struct evbuffer *dst, struct evbuffer *src, size_t max);
 
+/* As evbuffer_remove_buffer, which the user calls, of any length: how many, or a negative
+ * errno. */
+ssize_t pe_evbuffer_remove_buffer(struct evbuffer *src, struct evbuffer *dst, size_t max);
+
 /* --- Reading in place --- */
 
 /* The first span and its length; NULL, 0 when the buffer is empty or its bytes
  * cannot be had (a file that cannot be read). */
 const unsigned char *pe_evbuffer_first(struct evbuffer *buf, size_t *len);
 
-/* The length of the first complete line, without its end, or -1; the length of
+/* In these a position is -1 where there is none, and another negative errno where a file
+ * cannot be read. */
+
+/* The length of the first complete line, without its end, or as above; the length of
  * the end goes to `*eol_len`. Remembers what it has searched in vain. */
 ssize_t pe_evbuffer_find_line(struct evbuffer *buf, enum evbuffer_eol_style style,
                               size_t *eol_len);
@@ -127,6 +134,14 @@ ssize_t pe_evbuffer_find_line(struct evbuffer *buf, enum evbuffer_eol_style styl
 /* The same, and where the line is in `*data`: NULL when it is not in one piece. */
 ssize_t pe_evbuffer_line(struct evbuffer *buf, enum evbuffer_eol_style style,
                          const unsigned char **data, size_t *eol_len);
+
+/* The first end of line at `from` or later, and its length. */
+ssize_t pe_evbuffer_eol_at(struct evbuffer *buf, size_t from, enum evbuffer_eol_style style,
+                           size_t *eol_len);
+
+/* The first position of `len` bytes at `from` or later, ending not after `end`. */
+ssize_t pe_evbuffer_search_at(struct evbuffer *buf, const void *what, size_t len, size_t from,
+                              size_t end);
 
 /* Walks over complete lines without changing the buffer, which must not change
  * meanwhile either. */
@@ -139,6 +154,7 @@ struct pe_lines {
     const unsigned char *data; /* the line, when it lies in one span, else NULL */
     size_t start;              /* where the line starts */
     size_t len;                /* its length without its end */
+    int err;                   /* a negative errno: why a file cannot be read */
 };
 
 void pe_lines_init(struct pe_lines *it, struct evbuffer *buf, enum evbuffer_eol_style style);
@@ -147,8 +163,9 @@ void pe_lines_init(struct pe_lines *it, struct evbuffer *buf, enum evbuffer_eol_
  * `pos` bytes are complete lines: what to drain when all have been used. */
 bool pe_lines_next(struct pe_lines *it);
 
-/* Copy up to `n` bytes from position `pos` on to `out`; returns how many. */
-size_t pe_evbuffer_copy_at(struct evbuffer *buf, size_t pos, void *out, size_t n);
+/* Copy up to `n` bytes from position `pos` on to `out`; returns how many, or why a file
+ * cannot be read: then nothing in `out` counts. */
+ssize_t pe_evbuffer_copy_at(struct evbuffer *buf, size_t pos, void *out, size_t n);
 
 /* --- Pins: bytes that stay where they are while somebody looks at them ---
  *

@@ -60,11 +60,11 @@ static inline bool pe_buf_fits(const struct evbuffer *buf, size_t n) {
     return n <= PE_BUF_MAX - buf->len;
 }
 
-/* Bring bytes that are only in files into memory. 0 or a negative errno. */
-int pe_buf_load_files(struct evbuffer *buf);
+bool pe_buf_look_for_files(struct evbuffer *buf);
 
-static inline int pe_buf_load(struct evbuffer *buf) {
-    return PE_LIKELY((buf->flags & PE_BUF_FILES) == 0) ? 0 : pe_buf_load_files(buf);
+/* Whether there are bytes that are only in files. */
+static inline bool pe_buf_has_files(struct evbuffer *buf) {
+    return PE_UNLIKELY((buf->flags & PE_BUF_FILES) != 0) && pe_buf_look_for_files(buf);
 }
 
 /* --- Change --- */
@@ -179,7 +179,7 @@ static inline struct evbuffer_ptr pe_buf_ptr(const struct evbuffer *buf, struct 
     return ptr;
 }
 
-/* The contiguous bytes at `at`, how many in `*n`; 0 at the end. */
+/* The contiguous bytes at `at`, which are in memory, how many in `*n`; 0 at the end. */
 static inline const unsigned char *pe_at_span(const struct pe_at *at, size_t *n) {
     if (at->seg == NULL) {
         *n = 0;
@@ -199,18 +199,57 @@ static inline void pe_at_step(const struct evbuffer *buf, struct pe_at *at, size
     }
 }
 
-/* Copy `n` bytes from `at` on, all of which must be there. */
-void pe_buf_copy(const struct evbuffer *buf, const struct pe_at *from, void *out, size_t n);
+/* Copy `n` bytes from `at` on, which the buffer must have. 0, or why a file cannot be
+ * read: then `out` is not to be used. */
+int pe_buf_copy(const struct evbuffer *buf, const struct pe_at *from, void *out, size_t n);
 
-/* Copy out the first `n` bytes, all of which must be there. */
-static inline void pe_buf_copy_front(const struct evbuffer *buf, void *out, size_t n) {
-    if (PE_LIKELY(n <= pe_seg_used(buf->first))) {
+/* The same for the first `n` bytes. */
+static inline int pe_buf_copy_front(const struct evbuffer *buf, void *out, size_t n) {
+    struct pe_at at = {buf->first, 0, 0};
+
+    if (PE_LIKELY(n <= pe_seg_used(buf->first) && buf->first->data != NULL)) {
         pe_seg_copy(buf->first, 0, out, n);
-    } else {
-        struct pe_at at = {buf->first, 0, 0};
-
-        pe_buf_copy(buf, &at, out, n);
+        return 0;
     }
+    return pe_buf_copy(buf, &at, out, n);
+}
+
+/* --- Bytes that are only in files: the segment's `data` is NULL (load.c) --- */
+
+int pe_buf_load_file(struct evbuffer *buf, struct pe_at *at);
+
+/* Have the byte at `at`, unless that is the end, in memory and in one piece with up to
+ * PE_FILE_PIECE after it. `at` stays right, other places do not. 0 or a negative errno. */
+static inline int pe_buf_load(struct evbuffer *buf, struct pe_at *at) {
+    return at->seg == NULL || PE_LIKELY(at->seg->data != NULL) ? 0 : pe_buf_load_file(buf, at);
+}
+
+/* Looking through a buffer without changing it, from {{{0}}, 0, 0} until pe_look_end. */
+struct pe_look {
+    struct pe_window {
+        const struct pe_seg *seg;
+        size_t off, n; /* which of its bytes */
+        unsigned char *bytes;
+    } windows[2];
+    unsigned older; /* the window to be filled next */
+    int err;        /* why a file could not be read, else 0 */
+};
+
+void pe_look_free(struct pe_look *look);
+
+static inline void pe_look_end(struct pe_look *look) {
+    if (PE_UNLIKELY(look->windows[0].bytes != NULL))
+        pe_look_free(look);
+}
+
+const unsigned char *pe_look_into_file(struct pe_look *look, const struct pe_at *at, size_t *n);
+
+/* As pe_at_span; good until the next but one. 0 also where a file cannot be read. */
+static inline const unsigned char *pe_look_span(struct pe_look *look, const struct pe_at *at,
+                                                size_t *n) {
+    if (PE_LIKELY(at->seg == NULL || at->seg->data != NULL))
+        return pe_at_span(at, n);
+    return pe_look_into_file(look, at, n);
 }
 
 #endif

@@ -9,9 +9,10 @@
  * cost a system call to save some room.
  *
  * Writing offers up to IOV_BATCH spans and drains what was taken. A file range
- * at the front goes by sendfile(2); where that cannot be, FILE_PIECE bytes at a
- * time are read into rings.
+ * at the front goes by sendfile(2); where that cannot be, a piece of it comes into
+ * memory first (load.c).
  */
+#include "base/sigpipe.h"
 #include "base/sock.h"
 #include "buf/file.h"
 #include "buf/inner.h"
@@ -20,7 +21,6 @@
 #include <unistd.h>
 
 #define IOV_BATCH 128
-#define FILE_PIECE ((size_t)1 << 20)
 #define READ_CLASS_MIN (PE_CLASS_FIRST_RING + 1)
 #define READ_CLASS_MAX (PE_CLASS_BIG - 1)
 #define SMALL_READS 4
@@ -209,42 +209,9 @@ static ssize_t write_once(int fd, struct iovec *vec, int n_vec, int flags) {
     return r < 0 ? -errno : r;
 }
 
-/* Read a piece of the file at the front into a ring before it. 0 or an error. */
-static int read_piece(struct evbuffer *buf, size_t max, struct pe_dead *dead) {
-    struct pe_seg *seg = buf->first, *ring;
-    size_t n = pe_seg_used(seg);
-    ssize_t r;
-
-    if (n > max)
-        n = max;
-    if (n > FILE_PIECE)
-        n = FILE_PIECE;
-    ring = pe_seg_ring(buf->pool, n);
-    if (ring == NULL)
-        return -ENOMEM;
-    r = pe_file_read(pe_seg_extra(seg)->file, seg->head, ring->data, n);
-    if (r < 0) {
-        pe_pool_give(ring, buf->pool);
-        return (int)r;
-    }
-    ring->tail = (size_t)r;
-    seg->head += (size_t)r;
-    buf->epoch++;
-    buf->first = ring;
-    if (pe_seg_used(seg) > 0) {
-        ring->next = seg;
-        return 0;
-    }
-    ring->next = seg->next;
-    if (buf->last == seg)
-        buf->last = ring;
-    pe_seg_drop(seg, buf->pool, dead);
-    return 0;
-}
-
-static ssize_t write_front(struct evbuffer *buf, int fd, size_t max, int flags,
-                           struct pe_dead *dead) {
+static ssize_t write_front(struct evbuffer *buf, int fd, size_t max, int flags) {
     struct pe_seg *first = buf->first;
+    struct pe_at front = {first, 0, 0};
     struct iovec vec[IOV_BATCH];
     ssize_t r;
     int err;
@@ -254,7 +221,7 @@ static ssize_t write_front(struct evbuffer *buf, int fd, size_t max, int flags,
                          pe_seg_used(first) < max ? pe_seg_used(first) : max, fd);
         if (r != -ENOTSUP)
             return r;
-        err = read_piece(buf, max, dead);
+        err = pe_buf_load(buf, &front);
         if (err != 0)
             return err;
     }
@@ -267,7 +234,7 @@ static ssize_t send_front(struct evbuffer *buf, int fd, size_t max, int flags) {
 
     if (buf->len == 0 || max == 0)
         return 0;
-    r = write_front(buf, fd, max, flags, &dead);
+    r = write_front(buf, fd, max, flags);
     if (r > 0) {
         pe_buf_consume(buf, (size_t)r, &dead);
         pe_buf_tell(buf, 0, (size_t)r);
@@ -283,13 +250,17 @@ ssize_t pe_evbuffer_send(struct evbuffer *buf, int fd, size_t max, bool is_socke
 int evbuffer_write_atmost(struct evbuffer *buf, evutil_socket_t fd, ev_ssize_t howmuch) {
     size_t max = howmuch < 0 || howmuch > INT_MAX ? INT_MAX : (size_t)howmuch;
     int err = pe_buf_may_take(buf);
+    struct pe_sigpipe held;
     ssize_t r;
 
     if (err != 0)
         return pe_fail(err);
     r = send_front(buf, fd, max, PE_MSG_NOSIGNAL); /* waits, if the descriptor is for that */
-    if (r == -ENOTSOCK)
+    if (r == -ENOTSOCK) {
+        pe_sigpipe_hold(&held);
         r = send_front(buf, fd, max, -1);
+        pe_sigpipe_release(&held, r == -EPIPE);
+    }
     return r < 0 ? pe_fail((int)r) : (int)r;
 }
 

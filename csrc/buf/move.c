@@ -2,10 +2,10 @@
  *
  * A whole buffer moves by relinking its chain: the segments know where they came
  * from, so it does not matter whose they are now. Two things are copied: what
- * is so little that it fits behind the last byte of the other buffer (or a
- * thousand small moves would leave a thousand rings with a few bytes each), and
- * the part of a ring that is cut in two. Lent memory and files are not cut:
- * both halves refer to the same.
+ * is in rings and so little that it fits behind the last byte of the other buffer (or
+ * a thousand small moves would leave a thousand rings with a few bytes each), and
+ * the part of a ring that is cut in two. Lent memory, shared bytes and files are
+ * never copied: cut in two, both halves refer to the same.
  *
  * A pinned segment may move: its bytes stay where they are, and the pin keeps
  * them alive.
@@ -36,12 +36,22 @@ static void splice_back(struct evbuffer *to, struct evbuffer *from) {
     from->flags &= (uint8_t)~PE_BUF_FILES;
 }
 
+/* Whether the first `n` bytes are all in rings. */
+static bool are_in_rings(const struct pe_seg *seg, size_t n) {
+    for (; seg->kind == PE_SEG_RING; seg = seg->next) {
+        if (n <= pe_seg_used(seg))
+            return true;
+        n -= pe_seg_used(seg);
+    }
+    return false;
+}
+
 /* Copy `n` bytes from the front of `from` into the room of `to`'s last ring. */
 static bool copied_into_room(struct evbuffer *to, const struct evbuffer *from, size_t n) {
-    if (n > COPY_MAX || to->last == NULL || from->flags & PE_BUF_FILES)
+    if (n > COPY_MAX || to->last == NULL)
         return false;
     pe_seg_reopen(to->last);
-    if (pe_seg_room(to->last) < n)
+    if (pe_seg_room(to->last) < n || !are_in_rings(from->first, n))
         return false;
     to->len += n;
     for (struct pe_at at = {from->first, 0, 0}; n > 0;) {
@@ -61,7 +71,7 @@ static bool copied_into_room(struct evbuffer *to, const struct evbuffer *from, s
 static struct pe_seg *part_of(struct evbuffer *to, struct pe_seg *seg, size_t n) {
     struct pe_seg *part;
 
-    if (seg->kind != PE_SEG_RING && (n > COPY_MAX || seg->data == NULL))
+    if (seg->kind != PE_SEG_RING)
         return pe_seg_share(to->pool, seg, 0, n);
     part = pe_seg_ring(to->pool, n);
     if (part != NULL) {
@@ -152,20 +162,25 @@ int evbuffer_add_buffer(struct evbuffer *outbuf, struct evbuffer *inbuf) {
     return err != 0 ? pe_fail(err) : 0;
 }
 
-int evbuffer_remove_buffer(struct evbuffer *src, struct evbuffer *dst, size_t datlen) {
-    size_t n = datlen < src->len ? datlen : src->len;
+ssize_t pe_evbuffer_remove_buffer(struct evbuffer *src, struct evbuffer *dst, size_t max) {
+    size_t n = max < src->len ? max : src->len;
     int err;
 
-    if (n > INT_MAX)
-        n = INT_MAX; /* what the answer can say */
-    if (datlen == 0 || src == dst)
+    if (max == 0 || src == dst)
         return 0;
     err = pe_buf_may_add(dst);
     if (err == 0)
         err = pe_buf_may_take(src);
     if (err == 0 && n > 0)
         err = move_and_tell(dst, src, n);
-    return err != 0 ? pe_fail(err) : (int)n;
+    return err != 0 ? err : (ssize_t)n;
+}
+
+int evbuffer_remove_buffer(struct evbuffer *src, struct evbuffer *dst, size_t datlen) {
+    /* No more than the answer can say. */
+    ssize_t n = pe_evbuffer_remove_buffer(src, dst, datlen < INT_MAX ? datlen : INT_MAX);
+
+    return n < 0 ? pe_fail((int)n) : (int)n;
 }
 
 int evbuffer_prepend_buffer(struct evbuffer *outbuf, struct evbuffer *inbuf) {

@@ -8,13 +8,27 @@
  * Room that was reserved is found again by its address when it is committed, so
  * nothing is remembered in between, and any change in between shows.
  */
+#include "buf/file.h"
 #include "buf/inner.h"
 
 /* --- Bytes --- */
 
-/* Move `n` bytes from the segments behind `ring`, which is first and has them as
- * contiguous room, into it. */
-static void gather(struct evbuffer *buf, struct pe_seg *ring, size_t n, struct pe_dead *dead) {
+/* Have `ring`, which has room for them in one piece, hold `n` bytes more, those of the
+ * segments from `from` on. 0, or why a file cannot be read: then nothing has changed. */
+static int gather(const struct evbuffer *buf, struct pe_seg *ring, struct pe_seg *from,
+                  size_t n) {
+    const struct pe_at at = {from, 0, 0};
+    int err = pe_buf_copy(buf, &at, ring->data + (ring->tail & ring->mask), n);
+
+    if (err == 0)
+        ring->tail += n;
+    return err;
+}
+
+/* Take the `n` bytes that `ring`, which is first, has gathered off the segments behind
+ * it. */
+static void drop_gathered(struct evbuffer *buf, struct pe_seg *ring, size_t n,
+                          struct pe_dead *dead) {
     buf->epoch++;
     while (n > 0) {
         struct pe_seg *seg = ring->next;
@@ -22,8 +36,6 @@ static void gather(struct evbuffer *buf, struct pe_seg *ring, size_t n, struct p
 
         if (here > n)
             here = n;
-        pe_seg_copy(seg, 0, ring->data + (ring->tail & ring->mask), here);
-        ring->tail += here;
         seg->head += here;
         n -= here;
         if (pe_seg_used(seg) > 0)
@@ -38,36 +50,41 @@ static void gather(struct evbuffer *buf, struct pe_seg *ring, size_t n, struct p
 unsigned char *evbuffer_pullup(struct evbuffer *buf, ev_ssize_t size) {
     size_t n = size < 0 ? buf->len : (size_t)size;
     struct pe_dead dead = {NULL, NULL};
-    struct pe_seg *first = buf->first;
+    struct pe_seg *first = buf->first, *ring;
     unsigned char *bytes;
-    int err;
+    int err = 0;
 
     if (n == 0 || n > buf->len) {
         errno = EINVAL;
         return NULL;
     }
-    err = pe_buf_load(buf);
-    if (err == 0 && pe_seg_run(first, 0, pe_seg_used(first)) >= n)
+    if (first->data != NULL && pe_seg_run(first, 0, pe_seg_used(first)) >= n)
         return pe_seg_at(first, 0);
-    if (err == 0 && buf->flags & PE_BUF_PINNED)
-        err = -EBUSY;
-    if (err != 0) {
-        errno = -err;
+    if (buf->flags & PE_BUF_PINNED) {
+        errno = EBUSY;
         return NULL;
     }
     pe_seg_reopen(first);
     if (first->limit > 0 && (first->head & first->mask) + n <= first->limit) {
-        gather(buf, first, n - pe_seg_used(first), &dead);
-    } else {
-        struct pe_seg *ring = pe_seg_ring(buf->pool, n);
+        size_t more = n - pe_seg_used(first);
 
-        if (ring == NULL) {
-            errno = ENOMEM;
-            return NULL;
+        err = gather(buf, first, first->next, more);
+        if (err == 0)
+            drop_gathered(buf, first, more, &dead);
+    } else {
+        ring = pe_seg_ring(buf->pool, n);
+        err = ring != NULL ? gather(buf, ring, first, n) : -ENOMEM;
+        if (err == 0) {
+            ring->next = first;
+            buf->first = ring;
+            drop_gathered(buf, ring, n, &dead);
+        } else if (ring != NULL) {
+            pe_pool_give(ring, buf->pool);
         }
-        ring->next = first;
-        buf->first = ring;
-        gather(buf, ring, n, &dead);
+    }
+    if (err != 0) {
+        errno = -err;
+        return NULL;
     }
     bytes = pe_seg_at(buf->first, 0);
     pe_buf_bury(&dead);
@@ -79,21 +96,27 @@ static PE_COLD int peek_on(struct evbuffer *buf, ev_ssize_t len,
                            int n_vec) {
     size_t want = len < 0 ? PE_BUF_MAX : (size_t)len;
     size_t seen = 0, n;
-    int err = pe_buf_load(buf), count = 0;
-    const unsigned char *p;
+    int err, count = 0;
     struct pe_at at;
 
-    if (err == 0 && !pe_buf_resolve(buf, start_at, &at))
-        err = -EINVAL;
-    if (err != 0)
-        return pe_fail(err);
-    while (seen < want && (p = pe_at_span(&at, &n)) != NULL) {
+    if (!pe_buf_resolve(buf, start_at, &at))
+        return pe_fail(-EINVAL);
+    while (seen < want && at.seg != NULL) {
         if (count < n_vec) {
+            err = pe_buf_load(buf, &at);
+            if (err != 0)
+                return pe_fail(err);
             /* An iovec is for writing and for reading; this one is for reading. */
-            vec_out[count].iov_base = (void *)(uintptr_t)p;
+            vec_out[count].iov_base = (void *)(uintptr_t)pe_at_span(&at, &n);
             vec_out[count].iov_len = n;
         } else if (len < 0 && n_vec > 0) {
             break;
+        } else if (at.seg->data != NULL) {
+            (void)pe_at_span(&at, &n);
+        } else { /* what it would take, were it read */
+            n = pe_seg_used(at.seg) - at.off;
+            if (n > PE_FILE_PIECE)
+                n = PE_FILE_PIECE;
         }
         count++;
         seen += n;
@@ -120,12 +143,14 @@ int evbuffer_peek(struct evbuffer *buffer, ev_ssize_t len, struct evbuffer_ptr *
 }
 
 const unsigned char *pe_evbuffer_first(struct evbuffer *buf, size_t *len) {
-    if (buf->len == 0 || pe_buf_load(buf) != 0) {
+    struct pe_at at;
+
+    pe_buf_seek(buf, 0, &at);
+    if (pe_buf_load(buf, &at) != 0) {
         *len = 0;
         return NULL;
     }
-    *len = pe_seg_run(buf->first, 0, pe_seg_used(buf->first));
-    return pe_seg_at(buf->first, 0);
+    return pe_at_span(&at, len);
 }
 
 /* --- Room --- */
@@ -305,14 +330,14 @@ static int pin_start(struct evbuffer *buf, struct pe_pin *pin) {
 int pe_evbuffer_pin(struct evbuffer *buf, size_t pos, size_t max, struct pe_pin *pin) {
     struct pe_at at;
     size_t n;
-    int err = pe_buf_load(buf);
+    int err;
 
-    if (err != 0)
-        return err;
     pe_buf_seek(buf, pos, &at);
     if (at.seg == NULL)
         return -EINVAL;
-    err = pin_start(buf, pin);
+    err = pe_buf_load(buf, &at);
+    if (err == 0)
+        err = pin_start(buf, pin);
     if (err != 0)
         return err;
     pe_seg_hold(at.seg);

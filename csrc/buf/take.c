@@ -47,14 +47,11 @@ static ssize_t copy_out(struct evbuffer *buf, const struct evbuffer_ptr *pos, vo
         return 0;
     if (buf->flags & PE_BUF_FROZEN_START)
         return -EPERM;
-    err = pe_buf_load(buf);
-    if (err != 0)
-        return err;
     if (pos == NULL) {
         if (n > buf->len)
             n = buf->len;
-        pe_buf_copy_front(buf, out, n);
-        return (ssize_t)n;
+        err = pe_buf_copy_front(buf, out, n);
+        return err != 0 ? err : (ssize_t)n;
     }
     if (pos->pos < 0)
         return -EINVAL;
@@ -62,8 +59,8 @@ static ssize_t copy_out(struct evbuffer *buf, const struct evbuffer_ptr *pos, vo
         return 0; /* past the end there is nothing */
     if (n > buf->len - at.pos)
         n = buf->len - at.pos;
-    pe_buf_copy(buf, &at, out, n);
-    return (ssize_t)n;
+    err = pe_buf_copy(buf, &at, out, n);
+    return err != 0 ? err : (ssize_t)n;
 }
 
 ev_ssize_t evbuffer_copyout_from(struct evbuffer *buf, const struct evbuffer_ptr *pos,
@@ -79,16 +76,17 @@ ev_ssize_t evbuffer_copyout(struct evbuffer *buf, void *data_out, size_t datlen)
     return n < 0 ? pe_fail((int)n) : n;
 }
 
-size_t pe_evbuffer_copy_at(struct evbuffer *buf, size_t pos, void *out, size_t n) {
+ssize_t pe_evbuffer_copy_at(struct evbuffer *buf, size_t pos, void *out, size_t n) {
     struct pe_at at;
+    int err;
 
-    if (pos >= buf->len || pe_buf_load(buf) != 0)
+    if (pos >= buf->len)
         return 0;
     if (n > buf->len - pos)
         n = buf->len - pos;
     pe_buf_seek(buf, pos, &at);
-    pe_buf_copy(buf, &at, out, n);
-    return n;
+    err = pe_buf_copy(buf, &at, out, n);
+    return err != 0 ? err : (ssize_t)n;
 }
 
 int evbuffer_remove(struct evbuffer *buf, void *data, size_t datlen) {
@@ -98,7 +96,7 @@ int evbuffer_remove(struct evbuffer *buf, void *data, size_t datlen) {
     if (PE_LIKELY(datlen - 1 < buf->len &&
                   !(buf->flags & (PE_BUF_FROZEN_START | PE_BUF_PINNED | PE_BUF_FILES)) &&
                   datlen <= INT_MAX)) {
-        pe_buf_copy_front(buf, data, datlen);
+        (void)pe_buf_copy_front(buf, data, datlen); /* no file: it cannot fail */
         drop_front(buf, datlen);
         return (int)datlen;
     }

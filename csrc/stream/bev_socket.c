@@ -18,13 +18,13 @@
 
 #include "base/errors.h"
 #include "base/list.h"
+#include "base/sigpipe.h"
 #include "base/sock.h"
 #include "buf/seg.h"
 #include "event2/buffer.h"
 #include "stream/bufferevent.h"
 #include "stream/perbase.h"
 #include "stream/rare.h"
-#include "stream/sigpipe.h"
 #include "stream/socket.h"
 
 struct bev_socket {

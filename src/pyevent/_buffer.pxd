@@ -12,6 +12,11 @@ cdef class Buffer:
     cdef object notes      # the Notes of its callbacks, or None
     cdef PyObject *notes_at  # the same; cleared by that when it goes
     cdef object __weakref__
+    cdef bint is_set_up    # once and for all
+
+
+# The one reader of `buf`: ValueError when the Buffer is closed, or was never set up.
+cdef evbuffer *buffer_enter(Buffer self) except NULL
 
 
 # The Buffer over `buf` of `owner`: the one at *view, or a new one noted there.

@@ -10,9 +10,11 @@ connection:
                      pointer; a Buffer whose connection has gone is closed.
 
 Calling out: a change runs the connection's hook and callbacks and drops what was
-lent, and so may run any code, which may close this very Buffer. So arguments are
-converted first, `buf` is looked at after that, and nothing is touched once a
-change has been made. What a method hands out is made before the change.
+lent, and so may run any code, which may close this very Buffer. So each method
+converts, enters, calls C and leaves (docs/design/cython.md): buffer_enter() is the
+one reader of `buf`, buffer_leave() raises what the result says. Between them `bytes`
+may be made, by CPython's functions that answer NULL: that runs no code, and a line
+goes from the ring into its object without a copy in between.
 
 Memoryviews and lent memory are in _views.pyx, callbacks in _notes.pyx, files in
 _files.pyx; those three know a struct evbuffer and no Buffer.
@@ -20,12 +22,7 @@ _files.pyx; those three know a struct evbuffer and no Buffer.
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport (
-    PyBytes_AS_STRING,
-    PyBytes_CheckExact,
-    PyBytes_FromStringAndSize,
-    PyBytes_GET_SIZE,
-)
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.memoryview cimport (
@@ -35,41 +32,50 @@ from cpython.memoryview cimport (
 )
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
-from libc.errno cimport EBUSY, EINTR, EINVAL, EIO, ENOMEM, EOVERFLOW, EPERM, errno
+from libc.errno cimport EBUSY, EINTR, EINVAL, ENOMEM, EOVERFLOW, EPERM, errno
 from libc.limits cimport INT_MAX
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memset
 
-from pyevent._core cimport check, check_err, fd_of
-from pyevent._files cimport FileSegment, segment_of, segment_owns
-from pyevent._loop cimport Attached, EventBase
+from pyevent._core cimport check_err, fd_of
+from pyevent._files cimport FileSegment, segment_enter, segment_of, segment_owns, whole
+from pyevent._loop cimport Attached, EventBase, base_enter
 from pyevent._notes cimport (
     BufferCallback,
     Notes,
     notes_add,
+    notes_begin,
     notes_defer,
+    notes_enable,
     notes_end,
     notes_find,
+    notes_forget,
     notes_new,
     notes_remove,
+    notes_start,
 )
 from pyevent._views cimport (
     Pin,
     drop_view,
     lend_bytes,
     lend_view,
+    lent,
     pin_bytes,
+    pin_commit,
     pin_room,
     view_to_lend,
 )
 from pyevent.c.buffer cimport *
+
+import os
 
 
 cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
     Py_ssize_t Py_REFCNT(PyObject *)
     Py_ssize_t PyNumber_AsSsize_t(object n, PyObject *overflow) except? -1
-    void *PyBytes_FromStringAndSize_ "PyBytes_FromStringAndSize"(const char *, Py_ssize_t)
+    int PySlice_Unpack(object key, Py_ssize_t *start, Py_ssize_t *stop, Py_ssize_t *step) except -1
+    Py_ssize_t PySlice_AdjustIndices(Py_ssize_t length, Py_ssize_t *start, Py_ssize_t *stop,
+                                     Py_ssize_t step)
     int PyGC_Disable()
     int PyGC_Enable()
 
@@ -77,8 +83,21 @@ cdef extern from "Python.h":
 cdef extern from *:
     """
     #define HELD_START (PE_BUF_FROZEN_START | PE_BUF_PINNED) /* the user may not take */
+
+    /* A new reference, or NULL with an exception set, as a function of Python's answers it. */
+    static inline PyObject *pe_given(PyObject *op) {
+        return op;
+    }
     """
     int HELD_START
+    object pe_given(PyObject *op)
+
+# Between entering and leaving: these raise nothing by themselves.
+cdef extern from "Python.h":
+    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *, Py_ssize_t)
+    char *bytes_at "PyBytes_AS_STRING"(PyObject *)
+    int list_append "PyList_Append"(PyObject *, PyObject *)
+    void drop_reference "Py_DECREF"(PyObject *)
 
 
 # --- errors and arguments -------------------------------------------------------
@@ -88,10 +107,22 @@ cdef int closed(Buffer self) except -1:
     raise ValueError(f"I/O operation on closed {type(self).__name__}{of_owner}")
 
 
-cdef inline evbuffer *opened(Buffer self) except NULL:
+cdef evbuffer *buffer_enter(Buffer self) except NULL:
     if self.buf == NULL:
         closed(self)
     return self.buf
+
+
+cdef inline Py_ssize_t or_errno(Py_ssize_t result) noexcept:
+    """What an event2 call answers, with the negative errno in place of -1."""
+    return result if result >= 0 else -errno
+
+
+cdef inline Py_ssize_t buffer_leave(Buffer self, Py_ssize_t result, Buffer other=None) except -1:
+    """The end of what buffer_enter() began: a count, or a negative errno to be raised."""
+    if result < 0:
+        fail(<int>-result, self, other)
+    return result
 
 
 cdef int fail(int error, Buffer self, Buffer other=None) except -1:
@@ -110,9 +141,9 @@ cdef int fail(int error, Buffer self, Buffer other=None) except -1:
     return check_err(-error, self)
 
 
-cdef int held(Buffer self) except -1:
-    """Raise why bytes may not be taken off the start."""
-    return fail(EPERM if self.buf.flags & PE_BUF_FROZEN_START else EBUSY, self)
+cdef inline int why_held(const evbuffer *buf) noexcept:
+    """Why bytes may not be taken off the start."""
+    return -EPERM if buf.flags & PE_BUF_FROZEN_START else -EBUSY
 
 
 cdef int refuse_size(Py_ssize_t size) except -1:
@@ -130,59 +161,127 @@ cdef inline size_t size_of(object size) except? 0:
     return <size_t>n
 
 
-cdef inline evbuffer_ptr pointer(size_t pos) noexcept:
-    cdef evbuffer_ptr ptr
-    memset(&ptr, 0, sizeof(ptr))
-    ptr.pos = <Py_ssize_t>pos
-    return ptr
-
-
 # --- bytes out of the ring --------------------------------------------------------
 
-cdef object gather(Buffer self, size_t pos, size_t n):
-    """The `n` bytes from `pos` on, all of which are there, wherever they lie."""
-    cdef object data = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>n)
-    if pe_evbuffer_copy_at(self.buf, pos, PyBytes_AS_STRING(data), n) != n:
-        raise OSError(EIO, f"cannot read a file in {self!r}")
+cdef PyObject *gather(evbuffer *buf, size_t pos, size_t n, Py_ssize_t *result) noexcept:
+    """The `n` bytes from `pos` on, all of which are there, wherever they lie.
+
+    NULL: why is in *result, else the exception is set.
+    """
+    cdef PyObject *data = new_bytes(NULL, <Py_ssize_t>n)
+    cdef Py_ssize_t got
+    if data == NULL:
+        return NULL
+    got = pe_evbuffer_copy_at(buf, pos, bytes_at(data), n)
+    if got < 0:
+        drop_reference(data)
+        result[0] = got
+        return NULL
     return data
+
+
+cdef object copied(Buffer self, size_t pos, size_t n, int held, bint takes):
+    """Up to `n` bytes from `pos` on, unless the buffer is one of `held`."""
+    cdef PyObject *data = NULL
+    cdef Py_ssize_t result = 0
+    cdef evbuffer *buf = buffer_enter(self)
+    n = min(n, buf.len - pos) if pos < buf.len else 0
+    if n > 0 and buf.flags & held:
+        result = why_held(buf)
+    else:
+        data = gather(buf, pos, n, &result)
+        if data != NULL and takes:
+            pe_evbuffer_take(buf, n)
+    buffer_leave(self, result)
+    return pe_given(data)
 
 
 cdef object next_line(Buffer self, int eol, Py_ssize_t max_line):
     """The first line, taken out, wherever it lies; None: no line is complete."""
-    cdef evbuffer *buf = self.buf
     cdef const unsigned char *data = NULL
     cdef size_t eol_len = 0
-    cdef Py_ssize_t n
-    cdef object line
-    if buf == NULL or <unsigned int>eol > EVBUFFER_EOL_NUL:
-        refuse_eol(self, eol)
+    cdef Py_ssize_t n, result = 0
+    cdef PyObject *line = NULL
+    cdef bint too_long = False
+    cdef evbuffer *buf = buffer_enter(self)
+    if <unsigned int>eol > EVBUFFER_EOL_NUL:
+        buffer_leave(self, 0)
+        refuse_eol(eol)
     if buf.flags & HELD_START and buf.len > 0:
-        held(self)
-    n = pe_evbuffer_line(buf, <evbuffer_eol_style>eol, &data, &eol_len)
-    if max_line >= 0:
-        check_line(self, n, eol, max_line)
-    if n < 0:
-        if buf.flags & PE_BUF_FILES:
-            look_into_files(self)
-        return None
-    if data != NULL:
-        line = PyBytes_FromStringAndSize(<const char *>data, n)
+        n = result = why_held(buf)
     else:
-        line = gather(self, 0, <size_t>n)
-    pe_evbuffer_take(buf, <size_t>n + eol_len)
-    return line
+        n = pe_evbuffer_line(buf, <evbuffer_eol_style>eol, &data, &eol_len)
+        if n < -1:
+            result = n
+        elif max_line >= 0:
+            result = is_too_long(buf, n, eol, max_line)
+            too_long = result > 0
+    if n >= 0 and result == 0:
+        if data != NULL:
+            line = new_bytes(<const char *>data, n)
+        else:
+            line = gather(buf, 0, <size_t>n, &result)
+        if line != NULL:
+            pe_evbuffer_take(buf, <size_t>n + eol_len)
+    buffer_leave(self, result)
+    if too_long:
+        refuse_line(self, max_line)
+    return pe_given(line) if n >= 0 else None
 
 
-cdef int check_line(Buffer self, Py_ssize_t n, int eol, Py_ssize_t max_line) except -1:
-    """Raise if the first line, of `n` bytes (-1: not complete), is longer than may be."""
-    if n < 0 and self.buf.len > <size_t>max_line:
-        n = <Py_ssize_t>self.buf.len
-        if (n - 1 == max_line and (eol == EVBUFFER_EOL_CRLF or eol == EVBUFFER_EOL_CRLF_STRICT)
-                and gather(self, <size_t>max_line, 1) == b"\r"):
-            n -= 1  # the LF may be what comes next
-    if n > max_line:
-        raise ValueError(f"line longer than {max_line} bytes: {self!r}")
-    return 0
+cdef int is_too_long(evbuffer *buf, Py_ssize_t n, int eol, Py_ssize_t max_line) noexcept:
+    """Whether the first line, of `n` bytes (-1: not complete), is longer than it may be.
+
+    -errno: a file cannot be read.
+    """
+    cdef unsigned char last = 0
+    cdef Py_ssize_t got
+    if n < 0 and buf.len > <size_t>max_line:
+        n = <Py_ssize_t>buf.len
+        if n - 1 == max_line and (eol == EVBUFFER_EOL_CRLF or eol == EVBUFFER_EOL_CRLF_STRICT):
+            got = pe_evbuffer_copy_at(buf, <size_t>max_line, &last, 1)
+            if got < 0:
+                return <int>got
+            n -= last == 13  # the LF may be what comes next
+    return n > max_line
+
+
+cdef int refuse_line(Buffer self, Py_ssize_t max_line) except -1:
+    raise ValueError(f"line longer than {max_line} bytes: {self!r}")
+
+
+cdef PyObject *take_lines(evbuffer *buf, int eol, Py_ssize_t most, Py_ssize_t max_line,
+                          PyObject *lines, Py_ssize_t *result) noexcept:
+    """Append the complete lines to a list and take them out, `most` at most (< 0: all).
+
+    `lines`; NULL: why is in *result (1: the first one is too long), else the exception is set.
+    """
+    cdef size_t done = 0
+    cdef PyObject *line
+    cdef pe_lines it
+    pe_lines_init(&it, buf, <evbuffer_eol_style>eol)
+    while most != 0 and pe_lines_next(&it):
+        if <size_t>max_line < it.len:  # a negative one is larger than any
+            result[0] = done == 0
+            break
+        if it.data != NULL:
+            line = new_bytes(<const char *>it.data, <Py_ssize_t>it.len)
+        else:
+            line = gather(buf, it.start, it.len, result)
+        if line == NULL or list_append(lines, line) < 0:
+            if line != NULL:
+                drop_reference(line)
+            return NULL
+        drop_reference(line)
+        most -= 1
+        done = it.pos
+    if done > 0:
+        pe_evbuffer_take(buf, done)
+    elif it.err < 0:
+        result[0] = it.err
+    elif result[0] == 0 and max_line >= 0 and most != 0:
+        result[0] = is_too_long(buf, -1, eol, max_line)
+    return lines if result[0] == 0 else NULL
 
 
 # --- the class --------------------------------------------------------------------------
@@ -204,19 +303,21 @@ cdef class Buffer:
     """
 
     def __init__(self, data=None):
-        if self.buf != NULL or self.owner is not None:
+        if self.is_set_up:
             raise RuntimeError(f"{self!r} is set up already")
         self.buf = evbuffer_new()
         if self.buf == NULL:
             raise MemoryError("pyevent: out of memory")
+        self.is_set_up = True
         if data is not None:
-            self.add(data)
+            add_copy(self, data)
 
     def __dealloc__(self):
         cdef evbuffer *buf = self.buf
+        cdef object last = None
         self.buf = NULL
         if self.notes_at != NULL:
-            notes_end(&self.notes_at)
+            last = notes_end(&self.notes_at)
         if self.view != NULL:
             self.view[0] = NULL
         elif buf != NULL:
@@ -226,7 +327,8 @@ cdef class Buffer:
         raise TypeError(f"cannot pickle or copy {type(self).__name__!r} objects")
 
     def __enter__(self):
-        opened(self)
+        buffer_enter(self)
+        buffer_leave(self, 0)
         require_own(self)
         return self
 
@@ -234,29 +336,31 @@ cdef class Buffer:
         self.close()
 
     def __repr__(self):
-        cdef str name = type(self).__name__
+        cdef object owner = self.owner
+        cdef str name = type(self).__name__  # first: a metaclass may have code for it
+        cdef str whose = "" if owner is None else f" of {type(owner).__name__}"
         cdef str state = ""
+        cdef size_t n
+        cdef int flags
         if self.buf == NULL:
             return f"<{name} closed>"
-        if self.buf.flags & PE_BUF_FROZEN_START:
+        n, flags = self.buf.len, self.buf.flags
+        if flags & PE_BUF_FROZEN_START:
             state += " frozen-start"
-        if self.buf.flags & PE_BUF_FROZEN_END:
+        if flags & PE_BUF_FROZEN_END:
             state += " frozen-end"
-        if self.buf.flags & PE_BUF_PINNED:
+        if flags & PE_BUF_PINNED:
             state += " pinned"
-        if self.owner is not None:
-            state += f" of {type(self.owner).__name__}"
-        return f"<{name} length={self.buf.len}{state}>"
+        return f"<{name} length={n}{state}{whose}>"
 
     def __len__(self):
-        return opened(self).len
+        return buffer_leave(self, length_of(buffer_enter(self)))
 
     def __bool__(self):
-        return opened(self).len != 0
+        return buffer_leave(self, length_of(buffer_enter(self))) != 0
 
     def __bytes__(self):
-        opened(self)
-        return gather(self, 0, self.buf.len)
+        return copied(self, 0, PY_SSIZE_T_MAX, 0, False)
 
     def close(self):
         """Let go of all that it holds. Closing again does nothing.
@@ -265,14 +369,16 @@ cdef class Buffer:
 
         :raises ValueError: it belongs to a connection, which closes it.
         """
-        cdef evbuffer *buf = self.buf
-        if buf == NULL:
+        cdef evbuffer *buf
+        cdef object last, notes
+        if self.buf == NULL:
             return
         require_own(self)
+        buf = self.buf
         self.buf = NULL
-        notes_end(&self.notes_at)
+        last = notes_end(&self.notes_at)
+        notes, self.notes = self.notes, None
         evbuffer_free(buf)
-        self.notes = None
 
     free = close
 
@@ -283,11 +389,11 @@ cdef class Buffer:
 
     def get_length(self):
         """How many bytes it holds."""
-        return opened(self).len
+        return buffer_leave(self, length_of(buffer_enter(self)))
 
     def get_contiguous_space(self):
-        """How many of its first bytes lie in one piece."""
-        return evbuffer_get_contiguous_space(opened(self))
+        """How many of its first bytes lie in one piece, be it of a file that is not in memory."""
+        return buffer_leave(self, evbuffer_get_contiguous_space(buffer_enter(self)))
 
     # -- adding
 
@@ -296,35 +402,23 @@ cdef class Buffer:
 
         :raises OverflowError: it would become longer than ``sys.maxsize``.
         """
-        cdef Py_buffer view
-        if PyBytes_CheckExact(data):
-            if evbuffer_add(opened(self), PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)) < 0:
-                fail(errno, self)
-            return
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        try:
-            if evbuffer_add(opened(self), view.buf, view.len) < 0:
-                fail(errno, self)
-        finally:
-            PyBuffer_Release(&view)
+        add_copy(self, data)
 
     def add_reference(self, data):
         """Add *data* without copying it: it is kept until its last byte has gone.
 
         Meanwhile it must not change; a ``bytearray`` cannot be resized.
         """
-        cdef Py_buffer *view
-        cdef int error
+        cdef lent *memory
         if PyBytes_CheckExact(data):
-            error = lend_bytes(opened(self), data)
-        else:
-            view = view_to_lend(data)
-            if self.buf == NULL:  # looked at only now: the exporter may have run code
-                drop_view(view)
-                closed(self)
-            error = lend_view(self.buf, view)
-        if error < 0:
-            fail(-error, self)
+            buffer_leave(self, lend_bytes(buffer_enter(self), data))
+            return
+        memory = view_to_lend(data)
+        try:
+            buffer_leave(self, lend_view(buffer_enter(self), memory))
+        except BaseException:
+            drop_view(memory)
+            raise
 
     def writelines(self, pieces):
         """Add a copy of each of *pieces*, bytes-like objects, as one change: all or none.
@@ -350,57 +444,62 @@ cdef class Buffer:
         :param length: its length in bytes; -1 or ``None``: to the end of the file as it is now.
         :raises ValueError: that is not inside the file. ``OSError`` as :func:`open`.
 
-        Written to a socket it goes by ``sendfile``. The file must not become shorter
-        meanwhile: writing it fails then, and looking at the bytes may kill the process, as
-        with any mapped file.
+        Written to a socket it goes by ``sendfile``; looked at it is read, at most 64 KiB at
+        a time. When the file becomes shorter meanwhile, what needs the bytes that are lost
+        raises ``OSError`` (EIO), and so ends a connection that writes them. Pipes and what
+        else is no regular file are refused with ``OSError`` (ESPIPE), and lose nothing.
         """
         cdef int number
-        cdef evbuffer_file_segment *seg
-        opened(self)
-        seg = segment_of(file, offset, length, 0, &number)
-        if self.buf == NULL:
+        cdef Py_ssize_t result
+        cdef evbuffer *buf
+        cdef evbuffer_file_segment *seg = segment_of(file, offset, length, 0, &number)
+        try:
+            buf = buffer_enter(self)
+        except BaseException:
             evbuffer_file_segment_free(seg)
-            closed(self)
-        if evbuffer_add_file_segment(self.buf, seg, 0, -1) < 0:  # it has let go of `seg`
-            fail(errno, self)
-        if number >= 0:
-            segment_owns(seg, number)
-        evbuffer_file_segment_free(seg)
+            raise
+        result = or_errno(evbuffer_add_file_segment(buf, seg, 0, -1))
+        if result == 0:  # else it has let go of `seg`
+            if number >= 0:
+                segment_owns(seg, number)
+            evbuffer_file_segment_free(seg)
+        buffer_leave(self, result)
 
     def add_file_segment(self, FileSegment segment not None, offset=0, length=-1):
         """Add *length* bytes (-1: all there are) from *offset* on of a :class:`FileSegment`.
 
         :raises ValueError: that is not inside the segment, or it is closed.
         """
-        cdef int64_t start = offset
-        cdef int64_t n = -1 if length is None else length
-        opened(self)
-        if segment.seg == NULL:
-            raise ValueError(f"I/O operation on {segment!r}")
-        pe_file_hold(segment.seg)  # a failure gives a reference up
-        if evbuffer_add_file_segment(self.buf, segment.seg, start, n) < 0:
-            if errno == EINVAL:
-                raise ValueError(f"offset {offset} and length {length} are not inside {segment!r}")
-            fail(errno, self)
-        evbuffer_file_segment_free(segment.seg)
+        cdef int64_t start = whole(offset)
+        cdef int64_t n = -1 if length is None else whole(length)
+        cdef evbuffer *buf = buffer_enter(self)
+        cdef evbuffer_file_segment *seg = segment_enter(segment)
+        cdef Py_ssize_t result
+        pe_file_hold(seg)  # a failure gives a reference up
+        result = or_errno(evbuffer_add_file_segment(buf, seg, start, n))
+        if result == 0:
+            evbuffer_file_segment_free(seg)
+        if result == -EINVAL:
+            buffer_leave(self, 0)
+            raise ValueError(f"offset {start} and length {n} are not inside {segment!r}")
+        buffer_leave(self, result)
 
     def prepend(self, data):
         """Put a copy of *data* before the start."""
         cdef Py_buffer view
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
-            if evbuffer_prepend(opened(self), view.buf, view.len) < 0:
-                fail(errno, self)
+            buffer_leave(self, or_errno(evbuffer_prepend(buffer_enter(self), view.buf, view.len)))
         finally:
             PyBuffer_Release(&view)
 
     def expand(self, Py_ssize_t size):
         """Have room for *size* more bytes, so that adding them asks for no memory."""
-        opened(self)
+        cdef evbuffer *buf = buffer_enter(self)
         if size < 0:
+            buffer_leave(self, 0)
             refuse_size(size)
-        if evbuffer_expand(self.buf, <size_t>size) < 0:
-            fail(errno, self)
+        buffer_leave(self, or_errno(evbuffer_expand(buf, <size_t>size)))
 
     # -- taking
 
@@ -410,15 +509,7 @@ cdef class Buffer:
         :returns: ``bytes``, fewer than *size* when there are not so many.
         :raises ValueError: *size* is negative.
         """
-        cdef size_t n = size_of(size)
-        n = min(n, opened(self).len)
-        if n == 0:
-            return b""
-        if self.buf.flags & HELD_START:
-            held(self)
-        data = gather(self, 0, n)
-        pe_evbuffer_take(self.buf, n)
-        return data
+        return copied(self, 0, size_of(size), HELD_START, True)
 
     def drain(self, size=None):
         """Throw up to *size* bytes at the start away; ``None``: all.
@@ -426,22 +517,21 @@ cdef class Buffer:
         :raises ValueError: *size* is negative.
         """
         cdef size_t n = size_of(size)
-        if evbuffer_drain(opened(self), n) < 0:
-            fail(errno, self)
+        buffer_leave(self, or_errno(evbuffer_drain(buffer_enter(self), n)))
 
     def copyout(self, size=None):
         """As :meth:`remove`, but the bytes stay in the buffer."""
-        return copied(self, 0, size_of(size))
+        return copied(self, 0, size_of(size), PE_BUF_FROZEN_START, False)
 
     def copyout_from(self, start, size=None):
         """As :meth:`copyout`, from position *start* on."""
         cdef size_t pos = size_of(start)
-        return copied(self, pos, size_of(size))
+        return copied(self, pos, size_of(size), PE_BUF_FROZEN_START, False)
 
-    def readln(self, int eol=EVBUFFER_EOL_CRLF, Py_ssize_t max_line=-1):
+    def readln(self, int eol=1, Py_ssize_t max_line=-1):
         """Take the first line out.
 
-        :param eol: what ends a line, ``EVBUFFER_EOL_*``. CRLF takes LF with or without a
+        :param eol: what ends a line, ``EVBUFFER_EOL_*``. CRLF (1) takes LF with or without a
             CR before it; with ANY, which takes any run of CR and LF, no line is empty.
         :param max_line: how long a line may be, without its end; negative: no limit.
         :returns: ``bytes`` without the end of line (``b""``: an empty line), or ``None``
@@ -450,7 +540,7 @@ cdef class Buffer:
         """
         return next_line(self, eol, max_line)
 
-    def readlines(self, int eol=EVBUFFER_EOL_CRLF, Py_ssize_t max=-1, Py_ssize_t max_line=-1):
+    def readlines(self, int eol=1, Py_ssize_t max=-1, Py_ssize_t max_line=-1):
         """Take all complete lines out, at most *max* (negative: no limit).
 
         :returns: a list of what as many calls of :meth:`readln` would return.
@@ -458,73 +548,80 @@ cdef class Buffer:
             is too long are returned; it is the next call that raises.
         """
         cdef list lines = []  # made first: it may start the garbage collector
-        cdef evbuffer *buf = self.buf
-        cdef size_t done = 0
-        cdef pe_lines it
-        if buf == NULL or <unsigned int>eol > EVBUFFER_EOL_NUL:
-            refuse_eol(self, eol)
-        if buf.len == 0 or max == 0:
-            return lines
-        if buf.flags & HELD_START:
-            held(self)
-        pe_lines_init(&it, buf, <evbuffer_eol_style>eol)
-        while max != 0 and pe_lines_next(&it):
-            if <size_t>max_line < it.len:  # a negative one is larger than any
-                if done == 0:
-                    check_line(self, <Py_ssize_t>it.len, eol, max_line)
-                break
-            if it.data != NULL:
-                lines.append(PyBytes_FromStringAndSize(<const char *>it.data,
-                                                       <Py_ssize_t>it.len))
+        cdef Py_ssize_t result = 0
+        cdef PyObject *done = <PyObject *>lines
+        cdef evbuffer *buf = buffer_enter(self)
+        if <unsigned int>eol > EVBUFFER_EOL_NUL:
+            buffer_leave(self, 0)
+            refuse_eol(eol)
+        if buf.len > 0 and max != 0:
+            if buf.flags & HELD_START:
+                result = why_held(buf)
             else:
-                lines.append(gather(self, it.start, it.len))
-            max -= 1
-            done = it.pos
-        if done > 0:
-            pe_evbuffer_take(buf, done)
-            return lines
-        if max_line >= 0:
-            check_line(self, -1, eol, max_line)
-        if buf.flags & PE_BUF_FILES:
-            look_into_files(self)
+                done = take_lines(buf, eol, max, max_line, done, &result)
+        buffer_leave(self, result)
+        if result > 0:
+            refuse_line(self, max_line)
+        if done == NULL:
+            pe_given(NULL)
         return lines
 
     def __iter__(self):
-        opened(self)
+        buffer_enter(self)
+        buffer_leave(self, 0)
         return self
 
     def __next__(self):
         cdef const unsigned char *data = NULL
         cdef size_t n, eol_len
-        cdef object line
-        if self.buf != NULL and self.buf.len != 0:
-            data = pe_evbuffer_near_line(self.buf, EVBUFFER_EOL_CRLF, &n, &eol_len)
+        cdef PyObject *line
+        cdef evbuffer *buf = buffer_enter(self)
+        if buf.len != 0:
+            data = pe_evbuffer_near_line(buf, EVBUFFER_EOL_CRLF, &n, &eol_len)
         if data != NULL:
-            line = PyBytes_FromStringAndSize(<const char *>data, <Py_ssize_t>n)
-            pe_evbuffer_take_near(self.buf, n + eol_len)
-            return line
-        line = next_line(self, EVBUFFER_EOL_CRLF, -1)
-        if line is None:
+            line = new_bytes(<const char *>data, <Py_ssize_t>n)
+            if line != NULL:
+                pe_evbuffer_take_near(buf, n + eol_len)
+            buffer_leave(self, 0)
+            return pe_given(line)
+        buffer_leave(self, 0)
+        found = next_line(self, EVBUFFER_EOL_CRLF, -1)
+        if found is None:
             raise StopIteration
-        return line
+        return found
 
     # -- as a sequence of bytes
 
     def __getitem__(self, key):
-        cdef Py_ssize_t start, stop, step
-        if not isinstance(key, slice):
+        cdef Py_ssize_t start, stop, step, n, result = 0
+        cdef PyObject *data = NULL
+        cdef evbuffer *buf
+        cdef bint is_slice = isinstance(key, slice)
+        if is_slice:
+            PySlice_Unpack(key, &start, &stop, &step)
+        else:
             start = PyNumber_AsSsize_t(key, <PyObject *>IndexError)
+            stop, step = 0, 1
+        buf = buffer_enter(self)
+        if is_slice:
+            n = PySlice_AdjustIndices(length_of(buf), &start, &stop, step)
+            if step < 0:
+                start, stop = stop + 1, start + 1
+            data = gather(buf, <size_t>start, <size_t>(stop - start) if n > 0 else 0, &result)
+        else:
             if start < 0:
-                start += opened(self).len
-            if start < 0 or <size_t>start >= opened(self).len:
-                raise IndexError(f"index out of range: {self!r}")
-            return (<bytes>gather(self, <size_t>start, 1))[0]
-        start, stop, step = key.indices(len(self))
-        if step < 0:
-            start, stop = stop + 1, start + 1
-        stop = min(stop, <Py_ssize_t>opened(self).len)  # an index may have run code
-        data = gather(self, <size_t>start, <size_t>(stop - start)) if stop > start else b""
-        return data if step == 1 else data[::step]
+                start += length_of(buf)
+            if 0 <= start < length_of(buf):
+                data = gather(buf, <size_t>start, 1, &result)
+            else:
+                step = 0
+        buffer_leave(self, result)
+        if step == 0:
+            raise IndexError(f"index out of range: {self!r}")
+        found = pe_given(data)
+        if not is_slice:
+            return (<bytes>found)[0]
+        return found if step == 1 else found[::step]
 
     def __contains__(self, what):
         return self.find(what) >= 0
@@ -545,11 +642,7 @@ cdef class Buffer:
         try:
             first = 0 if start is None else PyNumber_AsSsize_t(start, NULL)
             last = PY_SSIZE_T_MAX if end is None else PyNumber_AsSsize_t(end, NULL)
-            if first < 0:
-                first = max(0, first + <Py_ssize_t>opened(self).len)
-            if last < 0:
-                last = max(0, last + <Py_ssize_t>opened(self).len)
-            return searched(self, &view, <size_t>first, <size_t>last)
+            return searched(self, &view, first, last)
         finally:
             PyBuffer_Release(&view)
 
@@ -557,24 +650,21 @@ cdef class Buffer:
 
     def add_buffer(self, Buffer other not None):
         """Move all of *other* to the end, without copying."""
-        opened(self)
-        if evbuffer_add_buffer(self.buf, opened(other)) < 0:
-            fail(errno, self, other)
+        cdef evbuffer *buf = buffer_enter(self)
+        buffer_leave(self, or_errno(evbuffer_add_buffer(buf, buffer_enter(other))), other)
 
     def add_buffer_reference(self, Buffer other not None):
         """Add what *other* holds without copying; *other* keeps it too.
 
         :raises ValueError: it is the same buffer, or holds files or shared bytes itself.
         """
-        opened(self)
-        if evbuffer_add_buffer_reference(self.buf, opened(other)) < 0:
-            fail(errno, self, other)
+        cdef evbuffer *buf = buffer_enter(self)
+        buffer_leave(self, or_errno(evbuffer_add_buffer_reference(buf, buffer_enter(other))), other)
 
     def prepend_buffer(self, Buffer other not None):
         """Move all of *other* before the start, without copying."""
-        opened(self)
-        if evbuffer_prepend_buffer(self.buf, opened(other)) < 0:
-            fail(errno, self, other)
+        cdef evbuffer *buf = buffer_enter(self)
+        buffer_leave(self, or_errno(evbuffer_prepend_buffer(buf, buffer_enter(other))), other)
 
     def remove_buffer(self, Buffer other not None, size=None):
         """Move up to *size* bytes (``None``: all) from the start to the end of *other*.
@@ -582,12 +672,8 @@ cdef class Buffer:
         :returns: how many.
         """
         cdef size_t n = size_of(size)
-        cdef int moved
-        opened(self)
-        moved = evbuffer_remove_buffer(self.buf, opened(other), n)
-        if moved < 0:
-            fail(errno, self, other)
-        return moved
+        cdef evbuffer *buf = buffer_enter(self)
+        return buffer_leave(self, pe_evbuffer_remove_buffer(buf, buffer_enter(other), n), other)
 
     # -- descriptors
 
@@ -601,13 +687,16 @@ cdef class Buffer:
             kernel says.
         """
         cdef int number = fd_of(fd)
-        cdef int got
+        cdef Py_ssize_t got
+        cdef evbuffer *buf
+        cdef bint is_frozen
         while True:
-            if opened(self).flags & PE_BUF_FROZEN_END:
-                fail(EPERM, self)
-            got = evbuffer_read(self.buf, number, howmuch)
-            if got >= 0 or errno != EINTR:
-                return check(got)
+            buf = buffer_enter(self)
+            is_frozen = buf.flags & PE_BUF_FROZEN_END
+            got = or_errno(evbuffer_read(buf, number, howmuch))
+            buffer_leave(self, -EPERM if is_frozen else 0)
+            if got != -EINTR:
+                return check_io(got)
             PyErr_CheckSignals()
 
     def write(self, fd, Py_ssize_t howmuch=-1):
@@ -619,30 +708,33 @@ cdef class Buffer:
         :raises BrokenPipeError: the peer has gone. Other ``OSError`` as the kernel says.
         """
         cdef int number = fd_of(fd)
-        cdef int put
+        cdef Py_ssize_t put
+        cdef evbuffer *buf
+        cdef int result
         while True:
-            if opened(self).flags & HELD_START:
-                held(self)
-            put = evbuffer_write_atmost(self.buf, number, howmuch)
-            if put >= 0 or errno != EINTR:
-                return check(put)
+            buf = buffer_enter(self)
+            result = why_held(buf) if buf.flags & HELD_START else 0
+            put = or_errno(evbuffer_write_atmost(buf, number, howmuch))
+            buffer_leave(self, result)
+            if put != -EINTR:
+                return check_io(put)
             PyErr_CheckSignals()
 
     write_atmost = write
 
     def get_max_read(self):
         """The most that one :meth:`read` takes, in bytes."""
-        return evbuffer_get_max_read(opened(self))
+        return buffer_leave(self, evbuffer_get_max_read(buffer_enter(self)))
 
     def set_max_read(self, Py_ssize_t size):
         """Set it.
 
         :raises ValueError: *size* is not 1 to 2147483647.
         """
-        if evbuffer_set_max_read(opened(self), <size_t>size) < 0:
-            if errno == EINVAL:
-                raise ValueError(f"max_read must be 1 to 2147483647, not {size}")
-            fail(errno, self)
+        cdef Py_ssize_t result = or_errno(evbuffer_set_max_read(buffer_enter(self), <size_t>size))
+        buffer_leave(self, 0 if result == -EINVAL else result)
+        if result < 0:
+            raise ValueError(f"max_read must be 1 to 2147483647, not {size}")
 
     @property
     def max_read(self):
@@ -660,8 +752,8 @@ cdef class Buffer:
 
         :returns: -1 when there is none.
         """
-        cdef size_t first = size_of(start)
-        cdef size_t last = size_of(end)
+        cdef Py_ssize_t first = size_of(start)
+        cdef Py_ssize_t last = size_of(end)
         cdef Py_buffer view
         PyObject_GetBuffer(what, &view, PyBUF_SIMPLE)
         try:
@@ -671,24 +763,21 @@ cdef class Buffer:
 
     search_range = search
 
-    def search_eol(self, start=0, int eol=EVBUFFER_EOL_CRLF):
+    def search_eol(self, start=0, int eol=1):
         """The first end of line at *start* or later.
 
         :returns: its position and its length; ``(-1, 0)`` when there is none.
         """
         cdef size_t first = size_of(start)
         cdef size_t eol_len = 0
-        cdef evbuffer_ptr begin, found
-        if self.buf == NULL or <unsigned int>eol > EVBUFFER_EOL_NUL:
-            refuse_eol(self, eol)
-        if first > self.buf.len:
-            return (-1, 0)
-        begin = pointer(first)
-        found = evbuffer_search_eol(self.buf, NULL if first == 0 else &begin, &eol_len,
-                                    <evbuffer_eol_style>eol)
-        if found.pos < 0 and self.buf.flags & PE_BUF_FILES:
-            look_into_files(self)
-        return (found.pos, eol_len)
+        cdef Py_ssize_t found
+        cdef evbuffer *buf = buffer_enter(self)
+        if <unsigned int>eol > EVBUFFER_EOL_NUL:
+            buffer_leave(self, 0)
+            refuse_eol(eol)
+        found = pe_evbuffer_eol_at(buf, first, <evbuffer_eol_style>eol, &eol_len)
+        buffer_leave(self, found if found < -1 else 0)
+        return (found, eol_len if found >= 0 else 0)
 
     # -- in place
 
@@ -705,12 +794,14 @@ cdef class Buffer:
         cdef Pin pin
         cdef size_t pos = size_of(start)
         cdef size_t left = PY_SSIZE_T_MAX if size < 0 else size
-        opened(self)
-        # A Pin and a longer list are made without the garbage collector: the buffer does
-        # not change before all its pieces are pinned.
-        while left > 0 and pos < self.buf.len:
+        buffer_enter(self)
+        buffer_leave(self, 0)
+        # Each is pinned by an entry of its own. Nothing changes in between: a Pin and a longer
+        # list are made without the garbage collector.
+        while left > 0:
             pin = Pin.__new__(Pin)
-            pin_at(self, pin, pos, left)
+            if not pin_at(self, pin, pos, left):
+                break
             views.append(pin)
             pos += pin.pin.len
             left -= pin.pin.len
@@ -726,33 +817,34 @@ cdef class Buffer:
         :raises ValueError: there are fewer.
         """
         cdef Pin pin = Pin.__new__(Pin)
-        cdef size_t n = opened(self).len if size < 0 else <size_t>size
-        if n > self.buf.len:
+        cdef Py_ssize_t result = 0
+        cdef evbuffer *buf = buffer_enter(self)
+        cdef size_t n = buf.len if size < 0 else <size_t>size
+        cdef bint is_there = n <= buf.len
+        if n > 0 and is_there and evbuffer_pullup(buf, <Py_ssize_t>n) == NULL:
+            result = -errno
+        buffer_leave(self, result)
+        if not is_there:
             raise ValueError(f"fewer than {n} bytes to pull up: {self!r}")
         if n == 0:
             return PyMemoryView_FromObject(b"")
-        if evbuffer_pullup(self.buf, <Py_ssize_t>n) == NULL:
-            fail(errno, self)
         # What it has freed may have run code.
-        if opened(self).len < n or evbuffer_get_contiguous_space(self.buf) < n:
+        if not pin_at(self, pin, 0, n) or pin.pin.len < n:
             raise RuntimeError(f"changed while it was pulled up: {self!r}")
-        pin_at(self, pin, 0, n)
         return PyMemoryView_FromObject(pin)
 
     def reserve(self, Py_ssize_t size):
         """Room for *size* bytes in one piece, to be written to and then committed.
 
-        :returns: a writable memoryview; released without :meth:`commit` it is dropped.
+        :returns: a writable memoryview of zeroes; released without :meth:`commit` it is dropped.
         :raises ValueError: *size* is not positive.
         """
         cdef Pin pin = Pin.__new__(Pin)
-        cdef int error
-        opened(self)
+        cdef evbuffer *buf = buffer_enter(self)
         if size <= 0:
+            buffer_leave(self, 0)
             raise ValueError(f"size must be positive: {size}")
-        error = pin_room(pin, self.buf, <size_t>size)
-        if error < 0:
-            fail(-error, self)
+        buffer_leave(self, pin_room(pin, buf, <size_t>size))
         return PyMemoryView_FromObject(pin)
 
     def commit(self, view, size=None):
@@ -764,23 +856,30 @@ cdef class Buffer:
         :raises BufferError: another object still uses the memory.
         """
         cdef Pin pin
-        cdef size_t n
+        cdef size_t n, most
         cdef int error
+        cdef evbuffer *buf
         if not PyMemoryView_Check(view):
             raise TypeError(f"view must be a memoryview from reserve(), not {view!r}")
-        base = view.obj  # ValueError when it is released
-        n = view.nbytes if size is None else size_of(size)
-        opened(self)
+        n = size_of(size)
+        base, most = view.obj, view.nbytes  # ValueError when it is released
         if not isinstance(base, Pin):
             raise ValueError("the view is not from reserve()")
         pin = base
-        if (not pin.is_set or not pin.pin.is_room or pin.pin.buf != self.buf
-                or PyMemoryView_GET_BUFFER(view).buf != pin.pin.data):
+        if not pin.is_set or not pin.pin.is_room:
+            raise ValueError("the view is not from reserve()")
+        if PyMemoryView_GET_BUFFER(view).buf != pin.pin.data:
             raise ValueError(f"the view is not from reserve() of {self!r}")
-        if n > <size_t>view.nbytes:
-            raise ValueError(f"cannot commit {n} of {view.nbytes} bytes")
-        if self.buf.flags & PE_BUF_FROZEN_END:
-            fail(EPERM, self)
+        if size is None:
+            n = most
+        if n > most:
+            raise ValueError(f"cannot commit {n} of {most} bytes")
+        buf = buffer_enter(self)
+        error = -EPERM if buf.flags & PE_BUF_FROZEN_END else 0
+        if pin.pin.buf != buf:
+            buffer_leave(self, 0)
+            raise ValueError(f"the view is not from reserve() of {self!r}")
+        buffer_leave(self, error)
         pin.is_leaving = True
         try:
             view.release()
@@ -788,11 +887,8 @@ cdef class Buffer:
             pin.is_leaving = False
         if pin.exports > 0:
             raise BufferError("another memoryview of the reserved room exists")
-        pin.is_set = False
-        error = pe_evbuffer_commit_pin(&pin.pin, n)
-        if error < 0:
-            pin.is_set = True  # goes with the Pin
-            fail(-error, self)
+        buffer_enter(self)
+        buffer_leave(self, pin_commit(pin, n))
 
     # -- callbacks
 
@@ -810,23 +906,34 @@ cdef class Buffer:
         :returns: a :class:`BufferCallback`, to disable and remove it.
         """
         cdef Notes notes
+        cdef BufferCallback one
         if not callable(callback):
             raise TypeError(f"callback must be callable, not {callback!r}")
         notes = notes_of(self)
-        return notes_add(notes, opened(self), callback, arg)
+        one = notes_add(notes, callback, arg)
+        try:
+            buffer_leave(self, notes_start(notes, one, buffer_enter(self)))
+        except BaseException:
+            notes_forget(notes, one)
+            raise
+        return one
 
     def remove_cb(self, callback, arg=None):
         """Remove the newest callback with this function and argument.
 
         :raises ValueError: there is none.
         """
+        cdef Notes notes = None
         cdef BufferCallback one = None
-        opened(self)
+        buffer_enter(self)
         if self.notes_at != NULL:
-            one = notes_find(<Notes>self.notes_at, callback, arg)
-        if one is None or one.entry == NULL:
+            notes = <Notes>self.notes_at
+        buffer_leave(self, 0)
+        if notes is not None:
+            one = notes_find(notes, callback, arg)
+        if one is None:
             raise ValueError(f"no such callback: {callback!r}, {arg!r}")
-        notes_remove(<Notes>one.notes, one)
+        notes_remove(notes, one)
 
     def remove_cb_entry(self, BufferCallback entry not None):
         """Remove the callback that :meth:`add_cb` returned.
@@ -839,13 +946,13 @@ cdef class Buffer:
         """Enable a callback (EVBUFFER_CB_ENABLED)."""
         entry_of(self, entry)
         if flags & EVBUFFER_CB_ENABLED:
-            entry.enabled = True
+            notes_enable(entry, True)
 
     def cb_clear_flags(self, BufferCallback entry not None, int flags):
         """Disable a callback (EVBUFFER_CB_ENABLED); it stays in its place."""
         entry_of(self, entry)
         if flags & EVBUFFER_CB_ENABLED:
-            entry.enabled = False
+            notes_enable(entry, False)
 
     def defer_callbacks(self, EventBase base not None):
         """From now on run the callbacks from the loop of *base*, with the sums of all changes.
@@ -853,33 +960,62 @@ cdef class Buffer:
         :raises RuntimeError: the base is closed.
         """
         cdef Notes notes = notes_of(self)
-        notes_defer(notes, opened(self), base)
+        cdef evbuffer *buf = buffer_enter(self)
+        buffer_leave(self, or_errno(evbuffer_defer_callbacks(buf, base_enter(base))))
+        notes_defer(notes, base)
 
-    def set_flags(self, flags):
+    def set_flags(self, long long flags):
         """Accepted: EVBUFFER_FLAG_DRAINS_TO_FD, which changes nothing."""
-        evbuffer_set_flags(opened(self), <uint64_t>flags)
+        buffer_leave(self, evbuffer_set_flags(buffer_enter(self), <uint64_t>flags))
 
-    def clear_flags(self, flags):
+    def clear_flags(self, long long flags):
         """As :meth:`set_flags`."""
-        evbuffer_clear_flags(opened(self), <uint64_t>flags)
+        buffer_leave(self, evbuffer_clear_flags(buffer_enter(self), <uint64_t>flags))
 
     # -- freezing
 
     def freeze(self, bint at_front):
         """Refuse changes at the start (*at_front*) or at the end."""
-        evbuffer_freeze(opened(self), at_front)
+        buffer_leave(self, evbuffer_freeze(buffer_enter(self), at_front))
 
     def unfreeze(self, bint at_front):
         """Allow them again."""
-        opened(self)
-        if evbuffer_unfreeze(self.buf, at_front) < 0:
-            fail(errno, self)
+        buffer_leave(self, or_errno(evbuffer_unfreeze(buffer_enter(self), at_front)))
 
 
-cdef int pin_at(Buffer self, Pin pin, size_t pos, size_t most) except -1:
-    cdef int error = pin_bytes(pin, self.buf, pos, most)
-    if error < 0:
-        fail(-error, self)
+cdef inline Py_ssize_t length_of(const evbuffer *buf) noexcept:
+    return <Py_ssize_t>buf.len
+
+
+cdef Py_ssize_t check_io(Py_ssize_t result) except -1:
+    """What a system call has answered, else the OSError of its errno."""
+    if result < 0:
+        if result == -ENOMEM:
+            raise MemoryError("pyevent: out of memory")
+        errno_ = <int>-result
+        raise OSError(errno_, os.strerror(errno_))
+    return result
+
+
+cdef bint pin_at(Buffer self, Pin pin, size_t pos, size_t most) except -1:
+    """Pin the piece at `pos`. False: that is not inside the buffer."""
+    cdef evbuffer *buf = buffer_enter(self)
+    cdef bint is_inside = pos < buf.len
+    buffer_leave(self, pin_bytes(pin, buf, pos, most) if is_inside else 0)
+    return is_inside
+
+
+cdef int add_copy(Buffer self, object data) except -1:
+    cdef Py_buffer view
+    if PyBytes_CheckExact(data):
+        buffer_leave(self, or_errno(evbuffer_add(buffer_enter(self), PyBytes_AS_STRING(data),
+                                                 PyBytes_GET_SIZE(data))))
+        return 0
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        buffer_leave(self, or_errno(evbuffer_add(buffer_enter(self), view.buf, view.len)))
+    finally:
+        PyBuffer_Release(&view)
     return 0
 
 
@@ -889,7 +1025,8 @@ cdef object add_pieces(Buffer self, object pieces):
     cdef size_t total = 0
     cdef Py_buffer *views
     cdef iovec *vec
-    opened(self)
+    cdef evbuffer *buf
+    cdef bint is_added
     if n > INT_MAX:
         raise OverflowError(f"too many pieces: {n}")
     views = <Py_buffer *>PyMem_Calloc(<size_t>n, sizeof(Py_buffer))
@@ -903,8 +1040,9 @@ cdef object add_pieces(Buffer self, object pieces):
             vec[have].iov_len = <size_t>views[have].len
             total += vec[have].iov_len
             have += 1
-        if evbuffer_add_iovec(opened(self), vec, <int>n) != total:
-            fail(errno, self)
+        buf = buffer_enter(self)
+        is_added = evbuffer_add_iovec(buf, vec, <int>n) == total
+        buffer_leave(self, 0 if is_added else -errno)
         return total
     finally:
         while have > 0:
@@ -917,19 +1055,26 @@ cdef object add_pieces(Buffer self, object pieces):
 cdef Notes notes_of(Buffer self):
     """What keeps its callbacks, made when first used."""
     cdef EventBase base = None
-    cdef Notes notes
-    opened(self)
+    cdef object last
+    cdef Notes notes = None
+    if self.notes_at != NULL:
+        return <Notes>self.notes_at
+    notes = notes_new()
+    buffer_enter(self)  # and not before: making them may have run code
+    buffer_leave(self, 0)
     if self.notes_at != NULL:
         return <Notes>self.notes_at
     if self.owner is not None:
         base = (<Attached>self.owner).owner
-    notes = notes_new(self, &self.notes_at, base)
-    self.notes = notes
+    notes_begin(notes, self, &self.notes_at, base)
+    last, self.notes = self.notes, notes
     return notes
 
 
 cdef Notes entry_of(Buffer self, BufferCallback entry):
-    opened(self)
+    """Whose an entry is: this buffer's."""
+    buffer_enter(self)
+    buffer_leave(self, 0)
     if entry.entry == NULL or entry.notes != self.notes_at:
         raise ValueError(f"not a callback of {self!r}: {entry!r}")
     return <Notes>entry.notes
@@ -941,40 +1086,22 @@ cdef int require_own(Buffer self) except -1:
     return 0
 
 
-cdef int refuse_eol(Buffer self, int eol) except -1:
-    opened(self)
+cdef int refuse_eol(int eol) except -1:
     raise ValueError(f"eol must be EVBUFFER_EOL_*, not {eol}")
 
 
-cdef int look_into_files(Buffer self) except -1:
-    """Nothing was found, and there are files not in memory: raise why they are not."""
-    cdef Pin pin = Pin.__new__(Pin)
-    if self.buf.len > 0:
-        pin_at(self, pin, 0, 1)
-    return 0
-
-
-cdef Py_ssize_t searched(Buffer self, Py_buffer *what, size_t first, size_t last) except -2:
-    cdef evbuffer_ptr begin, stop
-    if first > opened(self).len:
-        return -1
-    begin = pointer(first)
-    stop = pointer(min(last, self.buf.len))
-    if stop.pos < begin.pos:
-        return -1
-    begin = evbuffer_search_range(self.buf, <const char *>what.buf, what.len, &begin, &stop)
-    if begin.pos < 0 and self.buf.flags & PE_BUF_FILES:
-        look_into_files(self)
-    return begin.pos
-
-
-cdef object copied(Buffer self, size_t pos, size_t n):
-    cdef evbuffer *buf = opened(self)
-    if n == 0 or pos >= buf.len:
-        return b""
-    if buf.flags & PE_BUF_FROZEN_START:
-        held(self)
-    return gather(self, pos, min(n, buf.len - pos))
+cdef Py_ssize_t searched(Buffer self, Py_buffer *what, Py_ssize_t first,
+                         Py_ssize_t last) except -2:
+    """Where it is between `first` and `last`, which count from the end when negative; or -1."""
+    cdef evbuffer *buf = buffer_enter(self)
+    cdef Py_ssize_t found
+    if first < 0:
+        first = max(0, first + length_of(buf))
+    if last < 0:
+        last = max(0, last + length_of(buf))
+    found = pe_evbuffer_search_at(buf, what.buf, what.len, <size_t>first, <size_t>last)
+    buffer_leave(self, found if found < -1 else 0)
+    return found
 
 
 # --- a connection's buffers ------------------------------------------------------------
@@ -996,6 +1123,7 @@ cdef Buffer buffer_view(evbuffer *buf, object owner, PyObject **view):
         finally:
             if collects:
                 PyGC_Enable()
+    self.is_set_up = True
     self.buf = buf
     self.owner = owner
     self.view = view

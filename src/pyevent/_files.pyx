@@ -1,17 +1,23 @@
 """Ranges of files, to be added to buffers.
 
 A path is opened, of an object with a ``fileno()`` the descriptor is duplicated: both may
-be closed, moved and deleted at once. A plain number is the descriptor itself.
+be closed, moved and deleted at once. A plain number is the descriptor itself. What is no
+regular file is refused before anything is read or even opened: opening a FIFO
+may wait, and lets somebody go on who waits for its reader.
 """
 
-from libc.errno cimport EINVAL, EISDIR, errno
+from libc.errno cimport EINVAL, ESPIPE, errno
 from libc.stdint cimport int64_t
 
 from pyevent._core cimport check_err, fd_of
 from pyevent.c.buffer cimport *
 
 import os
+import stat
 
+
+cdef extern from "Python.h":
+    object PyNumber_Index(object n)
 
 cdef extern from "unistd.h":
     int close(int fd)
@@ -25,8 +31,13 @@ cdef void segment_owns(evbuffer_file_segment *seg, int fd) noexcept:
     evbuffer_file_segment_add_cleanup_cb(seg, close_fd, <void *><Py_ssize_t>fd)
 
 
+cdef int64_t whole(object n) except? -1:
+    """A number, of an ``int`` or what has an ``__index__``."""
+    return PyNumber_Index(n)
+
+
 cdef int64_t position(object n, str what) except -1:
-    cdef int64_t value = n
+    cdef int64_t value = whole(n)
     if value < 0:
         raise ValueError(f"{what} must not be negative: {n!r}")
     return value
@@ -34,7 +45,25 @@ cdef int64_t position(object n, str what) except -1:
 
 cdef int64_t length_of(object n) except -2:
     """-1: to the end of the file."""
-    return -1 if n is None or n == -1 else position(n, "length")
+    cdef int64_t value = -1 if n is None else whole(n)
+    return position(value, "length") if value != -1 else -1
+
+
+cdef evbuffer_file_segment *segment_enter(FileSegment self) except NULL:
+    if self.seg == NULL:
+        raise ValueError(f"I/O operation on {self!r}")
+    return self.seg
+
+
+cdef int refuse_kind(object file) except -1:
+    raise OSError(ESPIPE, f"only a regular file can be added: {file!r}")
+
+
+cdef int open_file(object path) except -1:
+    cdef int mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        refuse_kind(path)
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # should it be a FIFO by now
 
 
 cdef evbuffer_file_segment *segment_of(object file, object offset, object length,
@@ -47,7 +76,7 @@ cdef evbuffer_file_segment *segment_of(object file, object offset, object length
     if isinstance(file, int):
         fd = number[0] = fd_of(file)
     elif isinstance(file, (str, bytes, os.PathLike)):
-        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        fd = open_file(os.fspath(file))
     else:
         fd = os.dup(fd_of(file))
     if number[0] < 0:
@@ -55,11 +84,13 @@ cdef evbuffer_file_segment *segment_of(object file, object offset, object length
     seg = evbuffer_file_segment_new(fd, start, n, flags)
     if seg != NULL:
         return seg
-    error = EISDIR if errno == EINVAL and os.path.isdir(fd) else errno
+    error = errno
     if number[0] < 0:
         close(fd)
     if error == EINVAL:
-        raise ValueError(f"offset {offset} and length {length} are not inside {file!r}")
+        raise ValueError(f"offset {start} and length {n} are not inside {file!r}")
+    if error == ESPIPE:
+        refuse_kind(file)
     check_err(-error, file)
 
 
@@ -71,19 +102,26 @@ cdef class FileSegment:
     :param offset: where the range starts.
     :param length: its length in bytes; -1 or ``None``: to the end of the file as it is now.
     :param flags: ``EVBUF_FS_*``.
-    :raises ValueError: that is not inside the file. ``OSError`` as :func:`open`.
+    :raises ValueError: that is not inside the file. ``OSError`` as :func:`open`, and when it
+        is no regular file (ESPIPE).
     """
 
     def __init__(self, file, offset=0, length=-1, unsigned int flags=0):
         cdef int number
-        cdef evbuffer_file_segment *seg = segment_of(file, offset, length, flags, &number)
-        if self.seg != NULL:  # asked only now: fileno() may have run code
+        cdef evbuffer_file_segment *seg = segment_of(file, offset, length,
+                                                     flags & ~EVBUF_FS_CLOSE_ON_FREE, &number)
+        if self.is_set_up:  # asked only now: fileno() may have run code
             evbuffer_file_segment_free(seg)
             raise RuntimeError(f"{self!r} is set up already")
+        self.is_set_up = True
+        if number >= 0 and flags & EVBUF_FS_CLOSE_ON_FREE:
+            segment_owns(seg, number)
         self.seg = seg
 
     def __dealloc__(self):
-        evbuffer_file_segment_free(self.seg)
+        cdef evbuffer_file_segment *seg = self.seg
+        self.seg = NULL
+        evbuffer_file_segment_free(seg)
 
     def __reduce__(self):
         raise TypeError(f"cannot pickle or copy {type(self).__name__!r} objects")
@@ -92,8 +130,7 @@ cdef class FileSegment:
         return f"<{type(self).__name__}{' closed' if self.seg == NULL else ''}>"
 
     def __enter__(self):
-        if self.seg == NULL:
-            raise ValueError(f"I/O operation on {self!r}")
+        segment_enter(self)
         return self
 
     def __exit__(self, *exc_info):

@@ -26,13 +26,20 @@ cdef class Notes(Attached):
     cdef EventBase deferred_to     # whose loop runs the callbacks; None: nobody's
 
 
-# The Notes of `buffer`, noted at *place; `base` is its connection's, or None.
-cdef Notes notes_new(object buffer, PyObject **place, EventBase base)
+# Made before the buffer is looked at, then those of `buffer`, noted at *place; `base` is its
+# connection's, or None.
+cdef Notes notes_new()
+cdef int notes_begin(Notes self, object buffer, PyObject **place, EventBase base) except -1
 
-cdef BufferCallback notes_add(Notes self, evbuffer *buf, object callback, object user_arg)
+# The same for a callback; 0 or a negative errno. One that C does not call is forgotten.
+cdef BufferCallback notes_add(Notes self, object callback, object user_arg)
+cdef int notes_start(Notes self, BufferCallback entry, evbuffer *buf) noexcept
+cdef int notes_forget(Notes self, BufferCallback entry) except -1
+
 cdef BufferCallback notes_find(Notes self, object callback, object user_arg)
 cdef int notes_remove(Notes self, BufferCallback entry) except -1
-cdef int notes_defer(Notes self, evbuffer *buf, EventBase base) except -1
+cdef void notes_enable(BufferCallback entry, bint on) noexcept
+cdef int notes_defer(Notes self, EventBase base) except -1
 
 # The evbuffer is about to be freed, or the Buffer goes. Runs no code; the result, which
 # the caller drops when all is in order again, may.

@@ -15,8 +15,8 @@ pointer, a BufferCallback takes its C entry out, in whatever order they are deal
 
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
+from libc.errno cimport EINVAL, errno
 
-from pyevent._core cimport check
 from pyevent._loop cimport (
     Attached,
     EventBase,
@@ -26,7 +26,6 @@ from pyevent._loop cimport (
     detach,
     hold,
     register_kind,
-    base_enter,
     unhold,
 )
 from pyevent.c.buffer cimport *
@@ -42,6 +41,25 @@ cdef extern from "Python.h":
     PyObject *PyObject_CallFunction(PyObject *callable, const char *format, ...)
     PyObject *PyObject_Vectorcall(PyObject *callable, PyObject **args, size_t n, PyObject *names)
     void PyErr_WriteUnraisable(PyObject *obj)
+    void PyErr_SetString(object kind, const char *message)
+
+cdef extern from *:
+    """
+    #include <stdbool.h>
+
+    #define PE_DEPTH_MAX 200
+
+    /* Calls of buffer callbacks in this thread, one inside the other. */
+    static _Thread_local struct {
+        int depth;
+        bool is_too_deep; /* it was, and the outermost has not returned yet */
+    } pe_calls;
+    """
+    const int DEPTH_MAX "PE_DEPTH_MAX"
+    struct calls_t "pe_no_such_name":
+        int depth
+        bint is_too_deep
+    calls_t calls "pe_calls"
 
 
 METHODS = (MethodType, BuiltinMethodType)  # made anew each time they are looked up
@@ -65,7 +83,24 @@ cdef EventBase base_of(Notes self):
 
 
 cdef void changed(evbuffer *buf, const evbuffer_cb_info *info, void *arg) noexcept:
-    cdef BufferCallback entry = <BufferCallback>arg
+    """A callback that changes a buffer has callbacks called from inside it.
+
+    Python bounds the depth where it runs Python code; what is written in C, as a partial of
+    a method, would go on until the stack is full. When it has become too deep, that is
+    reported and nobody is called until the outermost has returned: each of those that are still
+    to return may change a buffer many times more, and so may what it is reported to.
+    """
+    if calls.is_too_deep:
+        return
+    calls.is_too_deep = calls.depth == DEPTH_MAX
+    calls.depth += 1
+    call_entry(info, <BufferCallback>arg, calls.is_too_deep)
+    calls.depth -= 1
+    if calls.depth == 0:
+        calls.is_too_deep = False
+
+
+cdef void call_entry(const evbuffer_cb_info *info, BufferCallback entry, bint too_deep) noexcept:
     cdef object callback = entry.callback
     cdef object user_arg = entry.user_arg
     cdef object buffer
@@ -79,8 +114,13 @@ cdef void changed(evbuffer *buf, const evbuffer_cb_info *info, void *arg) noexce
         return
     buffer = <object>(<Notes>entry.notes).buffer
     base = base_of(<Notes>entry.notes)
-    change = PyObject_CallFunction(<PyObject *>BufferChange, "nnn", <Py_ssize_t>info.orig_size,
-                                   <Py_ssize_t>info.n_added, <Py_ssize_t>info.n_deleted)
+    if too_deep:
+        PyErr_SetString(RecursionError, "buffer callbacks that change buffers, too deep")
+        change = NULL
+    else:
+        change = PyObject_CallFunction(<PyObject *>BufferChange, "nnn",
+                                       <Py_ssize_t>info.orig_size, <Py_ssize_t>info.n_added,
+                                       <Py_ssize_t>info.n_deleted)
     if change != NULL:
         args[0] = <PyObject *>buffer
         args[1] = change
@@ -129,17 +169,28 @@ cdef class BufferCallback:
     @property
     def enabled(self):
         """Whether it is called; what changes meanwhile is not saved up for it."""
+        check_called(self)
         return self.is_enabled
 
     @enabled.setter
     def enabled(self, bint on):
-        if self.entry == NULL:
-            raise ValueError(f"{self!r} is not called any more")
-        if on:
-            evbuffer_cb_set_flags((<Notes>self.notes).buf, self.entry, EVBUFFER_CB_ENABLED)
-        else:
-            evbuffer_cb_clear_flags((<Notes>self.notes).buf, self.entry, EVBUFFER_CB_ENABLED)
-        self.is_enabled = on
+        check_called(self)
+        notes_enable(self, on)
+
+
+cdef int check_called(BufferCallback self) except -1:
+    if self.entry == NULL:
+        raise ValueError(f"{self!r} is not called any more")
+    return 0
+
+
+cdef void notes_enable(BufferCallback self, bint on) noexcept:
+    """Whether it is called from now on; it has not been removed."""
+    if on:
+        evbuffer_cb_set_flags((<Notes>self.notes).buf, self.entry, EVBUFFER_CB_ENABLED)
+    else:
+        evbuffer_cb_clear_flags((<Notes>self.notes).buf, self.entry, EVBUFFER_CB_ENABLED)
+    self.is_enabled = on
 
 
 cdef void take_out(BufferCallback self) noexcept:
@@ -180,50 +231,64 @@ cdef void notes_detach(Attached one) noexcept:
 cdef int notes_kind = register_kind(notes_detach)
 
 
-cdef Notes notes_new(object buffer, PyObject **place, EventBase base):
+cdef Notes notes_new():
     cdef Notes self = Notes.__new__(Notes)
     self.owned = set()
-    if place[0] != NULL:
-        raise RuntimeError(f"changed meanwhile: {buffer!r}")  # by the garbage collector
+    return self
+
+
+cdef int notes_begin(Notes self, object buffer, PyObject **place, EventBase base) except -1:
     if base is not None:
         attach(self, base, notes_kind)
     self.buffer = <PyObject *>buffer
     self.place = place
     place[0] = <PyObject *>self
-    return self
+    return 0
 
 
-cdef BufferCallback notes_add(Notes self, evbuffer *buf, object callback, object user_arg):
+cdef BufferCallback notes_add(Notes self, object callback, object user_arg):
     cdef BufferCallback one = BufferCallback.__new__(BufferCallback)
-    self.owned.add(one)
-    if self.place == NULL:
-        raise RuntimeError("the buffer was closed meanwhile")  # by the garbage collector
-    one.entry = evbuffer_add_cb(buf, changed, <void *>one)
-    if one.entry == NULL:
-        self.owned.discard(one)
-        check(-1)
-    self.buf = buf
-    one.is_enabled = True
     one.callback = callback
     one.user_arg = user_arg
+    self.owned.add(one)
+    return one
+
+
+cdef int notes_start(Notes self, BufferCallback one, evbuffer *buf) noexcept:
+    if self.place == NULL:
+        return -EINVAL  # ended while the callback was made; the Buffer goes
+    one.entry = evbuffer_add_cb(buf, changed, <void *>one)
+    if one.entry == NULL:
+        return -errno
+    self.buf = buf
+    one.is_enabled = True
     one.notes = <PyObject *>self
     pe_list_push_back(&self.entries, &one.link)
     if self.owner is not None and not self.is_held:
         self.kept = <object>self.buffer
         hold(self)
-    return one
+    return 0
+
+
+cdef int notes_forget(Notes self, BufferCallback one) except -1:
+    self.owned.discard(one)
+    return 0
 
 
 cdef BufferCallback notes_find(Notes self, object callback, object user_arg):
     """The newest with this function and argument; the function may be a bound method."""
+    cdef list found = []  # to compare runs code, which may remove any
     cdef pe_link *link = self.entries.prev
     cdef BufferCallback one
     while link != &self.entries:
         one = entry_of(link)
-        if one.user_arg is user_arg and (one.callback is callback or is_same_method(
-                one.callback, callback)):
-            return one
+        if one.user_arg is user_arg:
+            found.append(one)
         link = link.prev
+    for one in found:
+        if one.callback is callback or is_same_method(one.callback, callback):
+            if one.entry != NULL:
+                return one
     return None
 
 
@@ -241,10 +306,9 @@ cdef int notes_remove(Notes self, BufferCallback one) except -1:
     return 0
 
 
-cdef int notes_defer(Notes self, evbuffer *buf, EventBase base) except -1:
-    base_enter(base)
-    check(evbuffer_defer_callbacks(buf, base.base))
-    self.deferred_to = base
+cdef int notes_defer(Notes self, EventBase base) except -1:
+    cdef EventBase last
+    last, self.deferred_to = self.deferred_to, base
     return 0
 
 

@@ -13,8 +13,26 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.errno cimport errno
+from libc.string cimport memset
 
 from pyevent.c.buffer cimport *
+
+
+cdef extern from *:
+    """
+    #define PE_RELEASES_MAX 32
+
+    /* What this thread is giving back now, one from inside the other. */
+    static _Thread_local struct {
+        int depth;
+        struct pe_lent *later;
+    } pe_releases;
+    """
+    const int RELEASES_MAX "PE_RELEASES_MAX"
+    struct releases_t "pe_no_such_name":
+        int depth
+        lent *later
+    releases_t releases "pe_releases"
 
 
 # --- views of a buffer --------------------------------------------------------------
@@ -60,6 +78,16 @@ cdef int pin_room(Pin self, evbuffer *buf, size_t size) noexcept:
     self.is_set = error == 0
     if error == 0:
         self.pin.len = size
+        memset(self.pin.data, 0, size)  # it may have held what is nobody's business here
+    return error
+
+
+cdef int pin_commit(Pin self, size_t n) noexcept:
+    cdef int error
+    self.is_set = False
+    error = pe_evbuffer_commit_pin(&self.pin, n)
+    if error < 0:
+        self.is_set = True  # goes with the Pin
     return error
 
 
@@ -69,8 +97,22 @@ cdef void bytes_returned(const void *data, size_t n, void *extra) noexcept:
     Py_XDECREF(<PyObject *>extra)
 
 
+# What is lent may be a view of another buffer's bytes, of memory that was lent to that, and so
+# on: letting go of the first lets go of all the others, each from inside the one before. From
+# some depth on they wait until the innermost that runs is done, and the stack does not grow.
 cdef void view_returned(const void *data, size_t n, void *extra) noexcept:
-    drop_view(<Py_buffer *>extra)
+    cdef lent *one = <lent *>extra
+    if releases.depth == RELEASES_MAX:
+        one.next = releases.later
+        releases.later = one
+        return
+    releases.depth += 1
+    drop_view(one)
+    while releases.depth == RELEASES_MAX and releases.later != NULL:
+        one = releases.later
+        releases.later = one.next
+        drop_view(one)
+    releases.depth -= 1
 
 
 cdef int lend_bytes(evbuffer *buf, object data) noexcept:
@@ -84,27 +126,24 @@ cdef int lend_bytes(evbuffer *buf, object data) noexcept:
     return 0
 
 
-cdef int lend_view(evbuffer *buf, Py_buffer *view) noexcept:
-    cdef int error
-    if evbuffer_add_reference(buf, view.buf, view.len, view_returned, view) < 0:
-        error = errno
-        drop_view(view)
-        return -error
+cdef int lend_view(evbuffer *buf, lent *memory) noexcept:
+    if evbuffer_add_reference(buf, memory.view.buf, memory.view.len, view_returned, memory) < 0:
+        return -errno
     return 0
 
 
-cdef Py_buffer *view_to_lend(object data) except NULL:
-    cdef Py_buffer *view = <Py_buffer *>PyMem_Malloc(sizeof(Py_buffer))
-    if view == NULL:
+cdef lent *view_to_lend(object data) except NULL:
+    cdef lent *memory = <lent *>PyMem_Malloc(sizeof(lent))
+    if memory == NULL:
         raise MemoryError("pyevent: out of memory")
     try:
-        PyObject_GetBuffer(data, view, PyBUF_SIMPLE)
+        PyObject_GetBuffer(data, &memory.view, PyBUF_SIMPLE)
     except BaseException:
-        PyMem_Free(view)
+        PyMem_Free(memory)
         raise
-    return view
+    return memory
 
 
-cdef void drop_view(Py_buffer *view) noexcept:
-    PyBuffer_Release(view)
-    PyMem_Free(view)
+cdef void drop_view(lent *memory) noexcept:
+    PyBuffer_Release(&memory.view)
+    PyMem_Free(memory)

@@ -1,8 +1,11 @@
 """Files in buffers: paths, file objects, descriptors, and who closes them."""
 
+import errno
+import fcntl
 import gc
 import io
 import os
+import resource
 
 import pytest
 
@@ -153,14 +156,163 @@ def test_lines_of_a_file_are_found(tmp_path):
     assert buf[:] == b"rest"
 
 
-def test_a_file_that_became_shorter_is_an_oserror(path):
+LOOKS = {
+    "bytes": bytes,
+    "index": lambda buf: buf[len(buf) - 1],
+    "slice": lambda buf: buf[len(buf) - 10 :],
+    "in": lambda buf: b"nowhere" in buf,
+    "find": lambda buf: buf.find(b"nowhere"),
+    "search": lambda buf: buf.search(b"nowhere"),
+    "search_eol": lambda buf: buf.search_eol(1, pyevent.EVBUFFER_EOL_LF),
+    "search_eol at the start": Buffer.search_eol,
+    "readln": Buffer.readln,
+    "readln with a limit": lambda buf: buf.readln(1, len(buf) - 1),
+    "readlines": Buffer.readlines,
+    "readlines with a limit": lambda buf: buf.readlines(1, -1, len(buf) - 1),
+    "next": next,
+    "peek": Buffer.peek,
+    "pullup": Buffer.pullup,
+    "remove": Buffer.remove,
+    "copyout": Buffer.copyout,
+    "copyout_from": lambda buf: buf.copyout_from(5),
+}
+
+
+@pytest.mark.parametrize("size", [1000, 1_000_000])
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_file_that_became_shorter_is_an_oserror(tmp_path, look, size):
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * (size - 1) + b"\r")
     buf = Buffer()
-    buf.add_file(path, 0, 1000)
-    path.write_bytes(b"")
-    for call in (bytes, Buffer.readln, Buffer.readlines, Buffer.pullup, lambda b: b"x" in b):
-        with pytest.raises(OSError, match=r"Buffer"):
-            call(buf)
-    assert len(buf) == 1000
+    buf.add_file(path)
+    os.truncate(path, 500)
+    with pytest.raises(OSError, match=r"Input/output error: <Buffer"):
+        LOOKS[look](buf)
+    assert len(buf) == size
+    os.truncate(path, size)  # and it is there again, with other bytes
+    assert len(bytes(buf)) == size
+
+
+def test_a_file_is_cut_off_while_its_lines_are_taken_out(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"a line of a log\n" * 40_000)
+    buf = Buffer()
+    buf.add_file(path)
+    lines = []
+    with pytest.raises(OSError, match="Input/output error"):  # noqa: PT012
+        for line in buf:
+            lines.append(line)
+            if len(lines) == 100:
+                os.truncate(path, 0)
+    assert 100 <= len(lines) < 40_000
+    assert set(lines) == {b"a line of a log"}
+    buf.drain()
+    assert not buf
+
+
+def test_bytes_that_are_looked_at_stay_when_the_file_is_cut_off(path):
+    buf = Buffer()
+    buf.add_file(path)
+    views = buf.peek()
+    os.truncate(path, 0)
+    assert b"".join(views) == DATA
+    assert max(map(len, views)) == 65536
+
+
+def test_a_connection_whose_file_was_cut_off_ends_with_an_error(tmp_path, socketpair):
+    path = tmp_path / "file"
+    path.write_bytes(DATA * 20)
+    told = []
+    with pyevent.EventBase() as base:
+        bev = pyevent.BufferEvent(base, socketpair[0])
+        bev.setcb(None, None, lambda bev, what, arg: told.append((what, bev.error)))
+        bev.output.add_file(path)
+        assert bev.output.search(b"nowhere") == -1
+        os.truncate(path, 10)
+        while not told:
+            base.loop(pyevent.EVLOOP_ONCE)
+        bev.close()
+    what, error = told[0]
+    assert what & pyevent.BEV_EVENT_ERROR
+    assert error.errno == errno.EIO
+
+
+def test_searching_a_large_file_brings_little_of_it_into_memory(tmp_path):
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        file.truncate(1 << 30)
+    buf = Buffer()
+    buf.add_file(path)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert buf.find(b"x", 1 << 29) == -1
+    assert buf.readln() is None
+    assert buf.search_eol(1 << 29) == (-1, 0)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8192
+    buf.close()
+
+
+def test_a_sealed_file_is_looked_at_in_one_piece():
+    try:
+        fd = os.memfd_create("sealed", os.MFD_ALLOW_SEALING)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    except (AttributeError, OSError):
+        pytest.skip("no sealed files here")
+    os.write(fd, DATA)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
+    buf = Buffer()
+    buf.add_file(fd)
+    (view,) = buf.peek()
+    assert view == DATA
+    with pytest.raises(PermissionError):
+        os.ftruncate(fd, 0)
+    view.release()
+    assert buf.find(DATA[-300:]) == DATA.find(DATA[-300:])
+    buf.drain()
+
+
+def test_a_pipe_is_refused_and_loses_nothing(tmp_path, socketpair):
+    out, into = os.pipe()
+    os.write(into, b"piped")
+    os.mkfifo(tmp_path / "fifo")
+    os.set_blocking(out, False)
+    buf = Buffer()
+    with open(out, "rb", buffering=0, closefd=False) as file:
+        for what in (out, file):
+            for length in (-1, 5, 10):
+                with pytest.raises(OSError, match=r"only a regular file can be added: ") as raised:
+                    buf.add_file(what, 0, length)
+                assert raised.value.errno == errno.ESPIPE
+            with pytest.raises(OSError, match=r"only a regular file"):
+                FileSegment(what, 0, 5, EVBUF_FS_CLOSE_ON_FREE)
+    with pytest.raises(OSError, match=r"only a regular file.*fifo"):
+        buf.add_file(tmp_path / "fifo")
+    with pytest.raises(OSError, match=r"only a regular file"):
+        buf.add_file(socketpair[0], 0, 5)
+    with pytest.raises(OSError, match=r"only a regular file.*null"):
+        buf.add_file("/dev/null", 0, 5)
+    assert len(buf) == 0
+    assert os.read(out, 100) == b"piped"  # it is still open, too
+    os.close(out)
+    os.close(into)
+
+
+def test_numbers_are_what_has_an_index(path):
+    class Number:
+        def __init__(self, n):
+            self.n = n
+
+        def __index__(self):
+            return self.n
+
+    buf = Buffer()
+    buf.add_file(path, Number(10), Number(5))
+    buf.add_file_segment(FileSegment(path, Number(20)), Number(1), Number(5))
+    assert bytes(buf) == DATA[10:15] + DATA[21:26]
+    for bad in (1.5, "1"):
+        with pytest.raises(TypeError):
+            buf.add_file(path, bad)
+        with pytest.raises(TypeError):
+            buf.add_file_segment(FileSegment(path), 0, bad)
 
 
 # --- segments

@@ -1,5 +1,7 @@
 """The libevent names are the methods of Buffer; argument for argument as in C."""
 
+import inspect
+
 import pytest
 
 import pyevent
@@ -24,6 +26,16 @@ def test_each_name_is_a_method_of_buffer():
         owner = getattr(pyevent, owner) if owner else Buffer
         expected = getattr(pyevent, method) if method[0].isupper() else getattr(owner, method)
         assert getattr(pyevent, name) == expected, name
+
+
+@pytest.mark.parametrize("cls", [Buffer, pyevent.FileSegment, pyevent.BufferCallback])
+def test_every_method_has_a_signature(cls):
+    for name in dir(cls):
+        method = getattr(cls, name)
+        if not name.startswith("_") and callable(method):
+            assert "self" in inspect.signature(method).parameters, name
+    assert str(inspect.signature(Buffer.readln)) == "(self, /, eol=1, max_line=-1)"
+    assert pyevent.EVBUFFER_EOL_CRLF == 1
 
 
 def test_a_subclass_s_override_is_not_seen_through_them():

@@ -86,3 +86,33 @@ def test_lines_go_on_across_a_move():
     assert near.readln() is None
     near.add_buffer(far)
     assert near.readlines() == [b"bc", b"d"]
+
+
+def test_all_of_a_buffer_longer_than_an_int_is_removed(tmp_path):
+    size = (1 << 31) + 5000
+    with (tmp_path / "file").open("wb") as file:
+        file.truncate(size)  # a hole
+    source, target = Buffer(), Buffer(b"before")
+    source.add_file(tmp_path / "file")
+    assert source.remove_buffer(target) == size
+    assert (len(source), len(target)) == (0, size + 6)
+    assert target.remove_buffer(source, size + 5) == size + 5
+
+
+@pytest.mark.parametrize("size", [1, 100, 512])
+@pytest.mark.parametrize("move", ["add_buffer", "remove_buffer", "prepend_buffer"])
+def test_what_is_lent_moves_without_a_copy(move, size):
+    lent = bytearray(b"x" * size)
+    source, target = Buffer(), Buffer(b"head")
+    source.add_reference(lent)
+    if move == "remove_buffer":
+        assert source.remove_buffer(target) == size
+    else:
+        getattr(target, move)(source)
+    assert len(target) == size + 4
+    with pytest.raises(BufferError):
+        lent.append(0)  # it is still in there
+    lent[0] = ord("y")
+    assert b"y" in target
+    target.drain()
+    lent.append(0)

@@ -335,3 +335,12 @@ def test_a_view_of_a_closed_socket_s_data_stays():
         near.send(b"hello")
         buf.read(far)
     assert buf.pullup(5) == b"hello"
+
+
+def test_reserved_room_shows_nothing_that_was_there_before():
+    for size in (10, 1000, 4096, 65536, 300_000):
+        secret = Buffer(b"secret" * (size // 6 + 1))
+        secret.close()
+        room = Buffer().reserve(size)
+        assert not any(room)
+        room.release()

@@ -105,15 +105,17 @@ int evbuffer_drain(struct evbuffer *buf, size_t len);
 
 /* --- From buffer to buffer --- */
 
-/* Move all of `inbuf` to the end of `outbuf`, without copying and at a cost
- * that does not depend on the length. */
+/* Move all of `inbuf` to the end of `outbuf`, at a cost that does not depend on the
+ * length. Borrowed memory is never copied, and nothing else but a few bytes that fit
+ * behind the last one. */
 int evbuffer_add_buffer(struct evbuffer *outbuf, struct evbuffer *inbuf);
 
 /* Move all of `inbuf` to the front of `outbuf`. */
 int evbuffer_prepend_buffer(struct evbuffer *outbuf, struct evbuffer *inbuf);
 
 /* Move up to `datlen` bytes from the front of `src` to the end of `dst`.
- * Returns how many. Only pieces that are cut in two are copied. */
+ * Returns how many, INT_MAX at most. As above, and of what is cut in two the part
+ * that moves is copied, unless it is borrowed or in a file. */
 int evbuffer_remove_buffer(struct evbuffer *src, struct evbuffer *dst, size_t datlen);
 
 /* Add what `inbuf` holds to `outbuf` without copying; `inbuf` keeps it too. The
@@ -140,11 +142,15 @@ int evbuffer_add_reference_with_offset(struct evbuffer *outbuf, const void *data
                                        evbuffer_ref_cleanup_cb cleanupfn,
                                        void *cleanupfn_arg);
 
-/* A range of a file, which may be added to any number of buffers. */
+/* A range of a file, which may be added to any number of buffers. It stays on disk until
+ * somebody wants its bytes: written to a descriptor it goes by sendfile(2), looked at it is
+ * read, at most 64 KiB at a time, and searching keeps nothing of it in memory. When the
+ * file becomes shorter meanwhile, what needs the bytes that are lost fails with EIO; what has
+ * been read stays. */
 struct evbuffer_file_segment;
 
 #define EVBUF_FS_CLOSE_ON_FREE 0x01    /* close the fd with the last reference */
-#define EVBUF_FS_DISABLE_MMAP 0x02     /* read the file instead of mapping it */
+#define EVBUF_FS_DISABLE_MMAP 0x02     /* map no file, not even one that cannot shrink */
 #define EVBUF_FS_DISABLE_SENDFILE 0x04 /* never sendfile(2) */
 #define EVBUF_FS_DISABLE_LOCKING 0x08  /* there is no lock: no effect */
 
@@ -153,7 +159,8 @@ typedef void (*evbuffer_file_segment_cleanup_cb)(struct evbuffer_file_segment co
                                                  int flags, void *arg);
 
 /* `length` bytes of the file `fd` from `offset` on; -1: to its end as it is now.
- * NULL with errno set when that is not inside the file; `fd` stays open then. */
+ * NULL with errno set when that is not inside the file (EINVAL), or `fd` is no regular file
+ * (ESPIPE, EISDIR): nothing is read from it then, and it stays open. */
 struct evbuffer_file_segment *evbuffer_file_segment_new(int fd, ev_off_t offset,
                                                         ev_off_t length, unsigned flags);
 
@@ -182,7 +189,7 @@ int evbuffer_read(struct evbuffer *buf, evutil_socket_t fd, int howmuch);
 
 /* Write what there is, or at most `howmuch` bytes (below 0: all), to `fd` and
  * drain what was written. Returns how many bytes, which may be less, or -1. A
- * peer that is gone is EPIPE, and no signal when `fd` is a socket. */
+ * peer that is gone is EPIPE, and never a signal. */
 int evbuffer_write(struct evbuffer *buf, evutil_socket_t fd);
 int evbuffer_write_atmost(struct evbuffer *buf, evutil_socket_t fd, ev_ssize_t howmuch);
 
@@ -208,7 +215,8 @@ int evbuffer_ptr_set(struct evbuffer *buffer, struct evbuffer_ptr *ptr, size_t p
                      enum evbuffer_ptr_how how);
 
 /* The first occurrence of `len` bytes, from `start` (NULL: the start) on. `pos`
- * is -1 when there is none; with `len` 0 it is the start. */
+ * is -1 when there is none; with `len` 0 it is the start. Also when a file cannot be read:
+ * then errno is set, by the calls below too. */
 struct evbuffer_ptr evbuffer_search(struct evbuffer *buffer, const char *what, size_t len,
                                     const struct evbuffer_ptr *start);
 

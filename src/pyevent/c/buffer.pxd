@@ -28,15 +28,21 @@ cdef extern from "buf/evbuffer.h":
         const unsigned char *data
         size_t start
         size_t len
+        int err
 
-    int PE_BUF_FROZEN_START, PE_BUF_FROZEN_END, PE_BUF_PINNED, PE_BUF_FILES
+    int PE_BUF_FROZEN_START, PE_BUF_FROZEN_END, PE_BUF_PINNED
 
     void pe_evbuffer_take(evbuffer *buf, size_t n)
     Py_ssize_t pe_evbuffer_line(evbuffer *buf, evbuffer_eol_style style,
                                 const unsigned char **data, size_t *eol_len)
     void pe_lines_init(pe_lines *it, evbuffer *buf, evbuffer_eol_style style)
     bint pe_lines_next(pe_lines *it)
-    size_t pe_evbuffer_copy_at(evbuffer *buf, size_t pos, void *out, size_t n)
+    Py_ssize_t pe_evbuffer_copy_at(evbuffer *buf, size_t pos, void *out, size_t n)
+    Py_ssize_t pe_evbuffer_eol_at(evbuffer *buf, size_t start, evbuffer_eol_style style,
+                                  size_t *eol_len)
+    Py_ssize_t pe_evbuffer_search_at(evbuffer *buf, const void *what, size_t n, size_t start,
+                                     size_t end)
+    Py_ssize_t pe_evbuffer_remove_buffer(evbuffer *src, evbuffer *dst, size_t n)
 
     int pe_evbuffer_pin(evbuffer *buf, size_t pos, size_t max, pe_pin *pin)
     int pe_evbuffer_reserve_pin(evbuffer *buf, size_t n, pe_pin *pin)
@@ -54,9 +60,6 @@ cdef extern from "buf/quick.h":
 cdef extern from "event2/buffer.h":
     cdef struct evbuffer_file_segment:
         pass
-
-    cdef struct evbuffer_ptr:
-        Py_ssize_t pos
 
     ctypedef void (*evbuffer_ref_cleanup_cb)(const void *data, size_t n, void *extra) noexcept
 
@@ -91,20 +94,13 @@ cdef extern from "event2/buffer.h":
     int evbuffer_prepend(evbuffer *buf, const void *data, size_t n)
     int evbuffer_remove(evbuffer *buf, void *data, size_t n)
     int evbuffer_drain(evbuffer *buf, size_t n)
-    Py_ssize_t evbuffer_copyout_from(evbuffer *buf, const evbuffer_ptr *pos, void *out, size_t n)
 
     int evbuffer_add_buffer(evbuffer *out, evbuffer *buf)
     int evbuffer_add_buffer_reference(evbuffer *out, evbuffer *buf)
     int evbuffer_prepend_buffer(evbuffer *out, evbuffer *buf)
-    int evbuffer_remove_buffer(evbuffer *src, evbuffer *dst, size_t n)
 
     int evbuffer_read(evbuffer *buf, int fd, int howmuch)
     int evbuffer_write_atmost(evbuffer *buf, int fd, Py_ssize_t howmuch)
-
-    evbuffer_ptr evbuffer_search_range(evbuffer *buf, const char *what, size_t n,
-                                       const evbuffer_ptr *start, const evbuffer_ptr *end)
-    evbuffer_ptr evbuffer_search_eol(evbuffer *buf, evbuffer_ptr *start, size_t *eol_len,
-                                     evbuffer_eol_style eol)
 
     unsigned char *evbuffer_pullup(evbuffer *buf, Py_ssize_t n)
     int evbuffer_expand(evbuffer *buf, size_t n)

@@ -259,6 +259,44 @@ TEST(borrowed_memory_is_given_back_once) {
     CHECK_EQ(cleanups, 2);
 }
 
+/* How many of the spans begin at `data`. */
+static int spans_at(struct evbuffer *buf, const char *data) {
+    struct evbuffer_iovec vec[8];
+    int n = evbuffer_peek(buf, -1, NULL, vec, 8), count = 0;
+
+    for (int i = 0; i < n; i++)
+        count += vec[i].iov_base == (const void *)data;
+    return count;
+}
+
+TEST(borrowed_memory_moves_without_a_copy) {
+    static char lent[100];
+    struct evbuffer *from = evbuffer_new(), *to = new_buffer("head");
+
+    cleanups = 0;
+    CHECK_EQ(evbuffer_add_reference(from, lent, 100, count_cleanup, lent), 0);
+    CHECK_EQ(evbuffer_add_buffer(to, from), 0);
+    CHECK_EQ(spans_at(to, lent), 1);
+    CHECK_EQ(cleanups, 0);
+    CHECK_EQ(evbuffer_drain(to, 104), 0);
+    CHECK_EQ(cleanups, 1);
+
+    CHECK_EQ(evbuffer_add(to, "head", 4), 0);
+    CHECK_EQ(evbuffer_add(from, "a", 1), 0);
+    CHECK_EQ(evbuffer_add_reference(from, lent, 100, count_cleanup, lent), 0);
+    CHECK_EQ(evbuffer_remove_buffer(from, to, 101), 101);
+    CHECK_EQ(spans_at(to, lent), 1);
+    CHECK_EQ(evbuffer_prepend_buffer(from, to), 0);
+    CHECK_EQ(spans_at(from, lent), 1);
+    CHECK_EQ(evbuffer_add_buffer_reference(to, from), 0);
+    CHECK_EQ(spans_at(to, lent), 1);
+    CHECK_EQ(cleanups, 1);
+    evbuffer_free(from);
+    CHECK_EQ(cleanups, 1);
+    evbuffer_free(to);
+    CHECK_EQ(cleanups, 2);
+}
+
 TEST(shared_bytes_are_in_both_buffers) {
     struct evbuffer *from = new_buffer("shared"), *to = new_buffer("> ");
 
@@ -323,6 +361,23 @@ TEST(a_file_can_be_added_and_is_closed) {
     check_is(buf, "file: 23456");
     CHECK_EQ(evbuffer_drain(buf, 11), 0);
     CHECK_EQ(fcntl(fd, F_GETFD), -1);
+    evbuffer_free(buf);
+}
+
+TEST(a_pipe_is_no_file_and_keeps_what_is_in_it) {
+    struct evbuffer *buf = new_buffer("");
+    char got[9];
+    int fds[2];
+
+    CHECK_EQ(pipe(fds), 0);
+    CHECK_EQ(write(fds[1], "piped", 5), 5);
+    CHECK(evbuffer_file_segment_new(fds[0], 0, 5,
+                                    EVBUF_FS_DISABLE_SENDFILE | EVBUF_FS_DISABLE_MMAP) == NULL);
+    CHECK_EQ(errno, ESPIPE);
+    CHECK_EQ(read(fds[0], got, sizeof(got)), 5);
+    CHECK_EQ(evbuffer_get_length(buf), 0);
+    close(fds[0]);
+    close(fds[1]);
     evbuffer_free(buf);
 }
 

@@ -4,8 +4,10 @@
 #include "inside.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int cleanups;
 
@@ -132,6 +134,55 @@ TEST(a_part_moves_whole_segments_and_copies_only_what_is_cut) {
     CHECK_EQ(evbuffer_drain(to, 1000), 0);
     CHECK_EQ(cleanups, 1);
     check_is(to, "end");
+    evbuffer_free(from);
+    evbuffer_free(to);
+}
+
+TEST(what_is_lent_is_never_copied_however_little_moves) {
+    static const char lent[] = "0123456789";
+    struct evbuffer *from = new_buffer(), *to = new_buffer(), *third = new_buffer();
+
+    CHECK_EQ(evbuffer_add(to, "head", 4), 0);
+    CHECK_EQ(evbuffer_add_reference(from, lent, 10, count_cleanup, NULL), 0);
+    CHECK_EQ(evbuffer_remove_buffer(from, to, 3), 3); /* a part of it */
+    CHECK(pe_seg_at(to->last, 0) == (const unsigned char *)lent);
+    CHECK_EQ(pe_evbuffer_move(to, from, 3), 3);
+    CHECK(pe_seg_at(to->last, 0) == (const unsigned char *)lent + 3);
+    CHECK_EQ(evbuffer_add_buffer(third, from), 0);
+    check_is(to, "head012345");
+    check_is(third, "6789");
+    /* Nor what another buffer has as well. */
+    CHECK_EQ(evbuffer_add(from, "ring", 4), 0);
+    CHECK_EQ(evbuffer_drain(to, 10), 0);
+    CHECK_EQ(evbuffer_add_buffer_reference(to, from), 0);
+    CHECK_EQ(evbuffer_drain(third, 4), 0);
+    CHECK_EQ(cleanups, 1);
+    CHECK_EQ(evbuffer_add(third, ">", 1), 0);
+    CHECK_EQ(evbuffer_remove_buffer(to, third, 2), 2);
+    CHECK(pe_seg_at(third->last, 0) == pe_seg_at(from->first, 0));
+    check_is(third, ">ri");
+    evbuffer_free(from);
+    evbuffer_free(to);
+    evbuffer_free(third);
+    CHECK_EQ(cleanups, 1);
+}
+
+TEST(all_that_is_longer_than_an_int_moves) {
+    struct evbuffer *from = new_buffer(), *to = new_buffer();
+    size_t n = ((size_t)1 << 31) + 5000;
+    char path[] = "/tmp/pyevent-test-XXXXXX";
+    int fd = mkstemp(path);
+
+    CHECK(fd >= 0);
+    CHECK_EQ(unlink(path), 0);
+    CHECK_EQ(ftruncate(fd, (off_t)n), 0); /* a hole */
+    CHECK_EQ(evbuffer_add_file(from, fd, 0, -1), 0);
+    CHECK_EQ(evbuffer_remove_buffer(from, to, n), INT_MAX); /* what the answer can say */
+    CHECK_EQ(evbuffer_prepend_buffer(from, to), 0);
+    CHECK_EQ(pe_evbuffer_remove_buffer(from, to, SIZE_MAX), (ssize_t)n);
+    CHECK_EQ(pe_evbuffer_remove_buffer(to, from, n - 1), (ssize_t)n - 1);
+    CHECK_EQ(evbuffer_freeze(from, 1), 0);
+    CHECK_EQ(pe_evbuffer_remove_buffer(from, to, 1), -EPERM);
     evbuffer_free(from);
     evbuffer_free(to);
 }

@@ -1,5 +1,5 @@
 /* sigpipe.c - writing to a pipe without the signal. */
-#include "stream/sigpipe.h"
+#include "base/sigpipe.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -21,15 +21,19 @@ void pe_sigpipe_hold(struct pe_sigpipe *held) {
 }
 
 void pe_sigpipe_release(struct pe_sigpipe *held, bool was_raised) {
-    sigset_t only_pipe;
+    sigset_t only_pipe, pending;
     int saved = errno, signo;
 
     if (!held->is_held)
         return;
-    if (was_raised && !held->was_pending) {
+    /* Not every EPIPE comes with the signal, and waiting for one that is not there would
+     * never end. */
+    sigemptyset(&pending);
+    if (was_raised && !held->was_pending && sigpending(&pending) == 0 &&
+        sigismember(&pending, SIGPIPE) == 1) {
         sigemptyset(&only_pipe);
         sigaddset(&only_pipe, SIGPIPE);
-        (void)sigwait(&only_pipe, &signo); /* pending in this thread: does not block */
+        (void)sigwait(&only_pipe, &signo); /* pending: does not block */
     }
     (void)pthread_sigmask(SIG_SETMASK, &held->before, NULL);
     errno = saved;

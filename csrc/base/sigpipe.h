@@ -4,10 +4,11 @@
  * ends a program that has not thought of it. A library must not change what
  * signals do in the process, but it may hold this one off in its thread for the
  * length of the write, and take away the one that the write has raised. Costs
- * one system call where SIGPIPE is ignored, as in Python, else three or four.
+ * one system call where SIGPIPE is ignored, as in Python, else three to five.
+ * sendfile(2) needs it as well, which has no flags.
  */
-#ifndef PE_STREAM_SIGPIPE_H
-#define PE_STREAM_SIGPIPE_H
+#ifndef PE_BASE_SIGPIPE_H
+#define PE_BASE_SIGPIPE_H
 
 #include <signal.h>
 #include <stdbool.h>
@@ -20,7 +21,7 @@ struct pe_sigpipe {
 
 void pe_sigpipe_hold(struct pe_sigpipe *held);
 
-/* `was_raised`: the write has failed with EPIPE. errno stays as it was. */
+/* `was_raised`: the write has failed with EPIPE. errno stays as it was. May be nested. */
 void pe_sigpipe_release(struct pe_sigpipe *held, bool was_raised);
 
 #endif

@@ -25,7 +25,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 from posix.time cimport timeval
 
-from pyevent._buffer cimport Buffer, buffer_orphan, buffer_view
+from pyevent._buffer cimport Buffer, buffer_enter, buffer_orphan, buffer_view
 from pyevent._core cimport (
     address_of,
     bev_flags,
@@ -676,7 +676,7 @@ cdef class BufferEvent(Attached):
     def write_buffer(self, Buffer buf not None):
         """Move all of *buf* to the output without copying."""
         cdef bufferevent *bev = bev_enter(self)
-        leave(self.owner, bufferevent_write_buffer(bev, buffer_require(buf)))
+        leave(self.owner, bufferevent_write_buffer(bev, buffer_enter(buf)))
 
     def read(self, Py_ssize_t size):
         """Take up to *size* bytes from the input.
@@ -705,7 +705,7 @@ cdef class BufferEvent(Attached):
     def read_buffer(self, Buffer buf not None):
         """Move all of the input to the end of *buf* without copying."""
         cdef bufferevent *bev = bev_enter(self)
-        leave(self.owner, bufferevent_read_buffer(bev, buffer_require(buf)))
+        leave(self.owner, bufferevent_read_buffer(bev, buffer_enter(buf)))
 
     # -- control
 
@@ -1327,12 +1327,6 @@ cdef tuple socket_option(str name):
     if level is None or not isinstance(number, int):
         raise ValueError(f"this system has no socket option {name!r}")
     return level, number
-
-
-cdef evbuffer *buffer_require(Buffer buf) except NULL:
-    if buf.buf == NULL:
-        raise ValueError(f"{buf!r} is closed")
-    return buf.buf
 
 
 cdef bint bev_stands_on(Attached one, int fd) noexcept:

@@ -657,3 +657,79 @@ def test_exporter_of_the_bytes_that_are_written_may_close_anything(lenient):
         bev = BufferEvent(base)
         with pytest.raises(RuntimeError, match="closed"):
             bev.write(Hostile(b"x", {"bev": bev, "base": base}[deed].close))
+
+
+@pytest.mark.parametrize("deed", ["close", "base", "keep"])
+def test_callback_of_the_input_that_a_farewell_drops_may_close_it(lenient, deed):
+    base = lenient()
+    near, far = socket.socketpair()
+    bev = BufferEvent(base, near)
+    bev.setcb(lambda *args: None)
+    bev.enable(EV_READ)
+    far.send(b"hello")
+    base.loop(EVLOOP_NONBLOCK)
+    deeds = {"close": bev.close, "base": base.close, "keep": lambda: bev.setcb(print)}
+    bev.input.add_cb(lambda *args: deeds[deed]())
+    bev.close_after_flush()
+    assert bev.closed is (deed != "keep")
+    far.close()
+
+
+@pytest.mark.parametrize("deed", ["close", "other", "base"])
+def test_farewell_to_an_end_of_a_pair_may_move_bytes_that_close_it(lenient, deed):
+    base = lenient()
+    bev, other = BufferEvent.pair(base)
+    bev.enable(EV_READ)
+    bev.setwatermark(EV_READ, 0, 2)
+    other.write(b"abcdef")
+    base.loop(EVLOOP_NONBLOCK)
+    deeds = {"close": bev.close, "other": other.close, "base": base.close}
+    bev.input.add_cb(lambda buf, change, arg: deeds[deed]() if change.n_added else None)
+    with contextlib.suppress(RuntimeError):
+        bev.close_after_flush()
+    base.close()
+
+
+@pytest.mark.parametrize("deed", ["under", "other", "base", "another filter"])
+def test_filter_over_an_end_of_a_pair_whose_bytes_close_it_is_not_made(lenient, deed):
+    base = lenient()
+    under, other = BufferEvent.pair(base)
+    other.enable(EV_READ)
+    under.disable(EV_WRITE)
+    under.write(b"data")
+    made = []
+    deeds = {
+        "under": under.close,
+        "other": other.close,
+        "base": base.close,
+        "another filter": lambda: made.append(Filter(under)),
+    }
+    other.input.add_cb(lambda *args: once(lambda scene: deeds[deed](), None)())
+    try:
+        over = Filter(under)
+    except RuntimeError:
+        assert deed != "other"
+    else:
+        assert not over.closed
+    base.close()
+
+
+def test_dropped_filter_of_several_classes_closes_what_goes_with_it(lenient):
+    """Whichever of them has the finalizer that comes first."""
+    base = lenient()
+
+    class Side(BufferEvent):
+        pass
+
+    class Packed(Side, Filter):
+        pass
+
+    class Other(Filter, Side):
+        pass
+
+    for cls in (Packed, Other):
+        under = BufferEvent(base)
+        Filter.__init__(over := cls.__new__(cls), under, options=BEV_OPT_CLOSE_ON_FREE)
+        assert not under.closed
+        del over
+        assert under.closed

@@ -34,8 +34,10 @@ import threading
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
     unsigned long this_thread "PyThread_get_thread_ident"()
-    int Py_EnterRecursiveCall(const char *where) except -1
-    void Py_LeaveRecursiveCall()
+
+
+cdef enum:
+    MAX_LOOPS = 100  # inside one another in a thread: Python does not measure their stack
 
 
 # Where Python runs signal handlers. Asking threading each time would run Python code.
@@ -83,6 +85,15 @@ cdef bint is_ours(EventBase self) noexcept:
     return self.state != BASE_IDLE and self.thread == this_thread()
 
 
+cdef int loops_of_this_thread() noexcept:
+    cdef pe_link *at = busy.next
+    cdef int n = 0
+    while at != &busy:
+        n += is_ours(base_of(at))
+        at = at.next
+    return n
+
+
 cdef int run(EventBase self, int flags) except -1:
     cdef event_base *base = base_enter(self)
     cdef bint is_free = self.state == BASE_IDLE and not pe_base_is_running(base)
@@ -94,11 +105,9 @@ cdef int run(EventBase self, int flags) except -1:
         raise RuntimeError(f"{self!r} runs already")
     try:
         raise_failure(self)  # of a callback that ran outside the loop
-        Py_EnterRecursiveCall(" in a loop inside a loop")
-        try:
-            result = run_begun(self, base, flags)
-        finally:
-            Py_LeaveRecursiveCall()
+        if loops_of_this_thread() > MAX_LOOPS:
+            raise RecursionError("too many loops inside one another")
+        result = run_begun(self, base, flags)
     finally:
         end(self)
     raise_failure(self)

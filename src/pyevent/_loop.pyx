@@ -507,8 +507,7 @@ cdef class EventBase:
 
         Where logging fails, the exception is told to :func:`sys.unraisablehook`.
         """
-        context = {"message": context["message"], "exception": context["exception"],
-                   "source": context.get("source"), "callback": context.get("callback")}
+        context = {key: context.get(key) for key in ("message", "exception", "source", "callback")}
         if not isinstance(context["exception"], BaseException):
             raise TypeError(f"not an exception: {context['exception']!r}")
         base_require(self)
@@ -737,7 +736,11 @@ cdef class EventBase:
     def dump_events(self, file=None):
         """A readable table of all events, as text; also written to *file* if given."""
         cdef list rows = [("kind", "fd", "waits for", "due in", "active", "priority", "callback")]
-        cdef list found = self.get_events()
+        cdef list found
+        cdef object write = getattr(file, "write", None)
+        if file is not None and not callable(write):
+            raise TypeError(f"file must have a write(), or be None: {file!r}")
+        found = self.get_events()
         title = repr(self)
         for ev in found:
             row = event_row(ev)
@@ -748,7 +751,7 @@ cdef class EventBase:
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() + "\n"
             for row in rows)
         if file is not None:
-            file.write(text)
+            write(text)
         return text
 
     def active_by_fd(self, fd, int events):

@@ -23,7 +23,7 @@ import deeds
 import flat
 import ledger
 import methods
-from methods import BLOCKING, CONSTRUCTORS
+from methods import BLOCKING, CONSTRUCTORS, LEFT_OUT
 from world import CLASSES, MAKERS, World
 
 import pyevent
@@ -31,7 +31,6 @@ import pyevent
 LINES, WIDTH = 40, 240  # the ring of the last calls
 DEEPEST = 3  # calls from callbacks from callbacks
 MOST_OBJECTS = 25
-LEFT_OUT = {"event_enable_debug_mode", "libevent_global_shutdown", "listen_fds", "live_allocations"}
 HOSTILE = deeds.VALUES
 WRONG = list(flat.WRONG.items())
 FLAT = [method for name, method in methods.flat_functions() if name not in LEFT_OUT]

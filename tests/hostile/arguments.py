@@ -1,13 +1,12 @@
 """An argument whose conversion closes, replaces or changes what the call is about."""
 
 from deeds import DEEDS, VALUES, Trap
-from methods import CONSTRUCTORS, constructor_of, flat_functions, methods_of
+from methods import CONSTRUCTORS, LEFT_OUT, constructor_of, flat_functions, methods_of
 from world import CLASSES, SUBJECTS, World
 
 import pyevent
 
 BACKENDS = [name for name in pyevent.backends() if name in ("epoll", "poll", "select")]
-LEFT_OUT = {"event_enable_debug_mode", "libevent_global_shutdown", "listen_fds", "live_allocations"}
 MOST_HITS = 3
 
 

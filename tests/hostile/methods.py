@@ -41,6 +41,7 @@ VALUES = {
     "find.what": lambda w: b"line",
     "search.what": lambda w: b"line",
     "search_range.what": lambda w: b"line",
+    "socketpair.family": lambda w: socket.AF_UNIX,
     "getwatermark.events": lambda w: EV_READ,
     "set_keepalive.seconds": lambda w: 5,
     "search.end": lambda w: 40,
@@ -65,6 +66,7 @@ VALUES = {
     "dns_base": lambda w: None,
     "end": lambda w: 40,
     "entry": lambda w: w["entry"],
+    "err": lambda w: socket.EAI_NONAME,
     "eol": lambda w: pyevent.EVBUFFER_EOL_LF,
     "ev": lambda w: w["event"],
     "event": lambda w: w["event"],
@@ -85,6 +87,7 @@ VALUES = {
     "hints": lambda w: {"family": 2},
     "hostname": lambda w: "127.0.0.1",
     "howmuch": lambda w: 10,
+    "include_port": lambda w: True,
     "info": lambda w: 1.0,
     "input_filter": lambda w: w.pass_on,
     "iotype": lambda w: ALL,
@@ -105,6 +108,7 @@ VALUES = {
     "n": lambda w: 2,
     "name": lambda w: "SO_KEEPALIVE",
     "ncalls": lambda w: 1,
+    "nodename": lambda w: "127.0.0.1",
     "offset": lambda w: 2,
     "on": lambda w: True,
     "options": lambda w: pyevent.BEV_OPT_CLOSE_ON_FREE,
@@ -114,6 +118,7 @@ VALUES = {
     "pieces": lambda w: [b"some", b"pieces"],
     "port": lambda w: w["listener"].address[1],
     "priority": lambda w: 0,
+    "protocol": lambda w: 0,
     "read": lambda w: 0.5,
     "read_burst": lambda w: 2000,
     "read_rate": lambda w: 1000,
@@ -121,15 +126,22 @@ VALUES = {
     "res": lambda w: EV_TIMEOUT,
     "resume_output": lambda w: 100,
     "restart": lambda w: True,
+    "sa1": lambda w: ("127.0.0.1", 80),
+    "sa2": lambda w: ("127.0.0.1", 81),
     "seconds": lambda w: 0.25,
     "segment": lambda w: w["segment"],
+    "servname": lambda w: "80",
     "share": lambda w: 100,
     "signum": lambda w: signal.SIGUSR2,
     "size": lambda w: 7,
     "slow_callback": lambda w: 1.0,
+    "sock": lambda w: w.socket(),
     "start": lambda w: 1,
+    "text": lambda w: "127.0.0.1:80",
     "tick": lambda w: 0.5,
     "timeout": lambda w: 0.001,
+    "tm": lambda w: 0,
+    "type": lambda w: socket.SOCK_STREAM,
     "underlying": lambda w: BufferEvent.pair(w.base)[0],
     "unlink_stale": lambda w: False,
     "unset_environment": lambda w: False,
@@ -174,6 +186,9 @@ def constructors():
 
 CONSTRUCTORS = constructors()
 BLOCKING = {"dispatch", "loop"}
+# They change the process for good, or give descriptors to the caller.
+LEFT_OUT = {"event_enable_debug_mode", "libevent_global_shutdown", "listen_fds"}
+LEFT_OUT |= {"live_allocations", "evutil_socketpair"}
 # Of every object: they are Python's own, or say by themselves that they are refused.
 COMMON = set(dir(object)) | {
     "__reduce_cython__",

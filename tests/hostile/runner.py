@@ -68,6 +68,11 @@ def run_group(module, group):
             start = int(number) + 1
 
 
+def assert_none(failures, calls):
+    shown = failures[:100]
+    assert not failures, f"{len(failures)} of {calls} calls:\n" + "\n".join(shown)
+
+
 def run(module, groups):
     """Failures of all groups, two at a time; how many calls there were."""
     with ThreadPoolExecutor(2) as pool:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from .runner import run
+from .runner import assert_none, run
 
 
 @pytest.mark.deadline(900)
 def test_dead_objects_refuse_all_but_being_closed_and_looked_at():
     failures, calls = run("dead", ["all"])
     assert calls > 3000
-    assert not failures, f"{len(failures)} of {calls} calls:\n" + "\n".join(failures)
+    assert_none(failures, calls)

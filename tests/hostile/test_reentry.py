@@ -5,7 +5,7 @@ Any exception or success is right; the process lives, the base closes, and nothi
 
 import pytest
 
-from .runner import run
+from .runner import assert_none, run
 
 PARTS = 8
 
@@ -15,4 +15,4 @@ PARTS = 8
 def test_nothing_breaks_whatever_happens_in_the_middle_of_a_call(where):
     failures, calls = run(where, [f"{part}/{PARTS}" for part in range(PARTS)])
     assert calls > 10_000
-    assert not failures, f"{len(failures)} of {calls} calls:\n" + "\n".join(failures)
+    assert_none(failures, calls)

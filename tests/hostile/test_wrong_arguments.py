@@ -2,7 +2,7 @@
 
 import pytest
 
-from .runner import run
+from .runner import assert_none, run
 
 PARTS = 8
 
@@ -11,4 +11,4 @@ PARTS = 8
 def test_wrong_arguments_are_refused_or_taken_and_the_objects_still_close():
     failures, calls = run("flat", [f"{part}/{PARTS}" for part in range(PARTS)])
     assert calls > 10_000
-    assert not failures, f"{len(failures)} of {calls} calls:\n" + "\n".join(failures)
+    assert_none(failures, calls)

@@ -538,9 +538,10 @@ cdef class BufferEvent(Attached):
     def error(self):
         """The :class:`OSError` of the last BEV_EVENT_ERROR; ``None``: there was none.
 
-        It names the peer, and how many bytes of output the kernel has not taken: what it
-        has taken may not have arrived either. A ``socket.gaierror`` where a name was not
-        found, a ``BufferError`` where the input was full (``max_input``).
+        Its ``filename`` is the peer's address as text, its ``strerror`` says how many bytes of
+        output the kernel has not taken, if any: what it has taken may not have arrived
+        either. A ``socket.gaierror`` where a name was not found (its ``filename``), a
+        ``BufferError`` where the input was full (``max_input``).
         """
         return bev_error(self)
 
@@ -1277,16 +1278,16 @@ cdef object bev_error(BufferEvent self):
     if dns != 0:
         import socket  # only a lookup that has failed needs it
         host = "" if host is None else host.decode("ascii", "replace")
-        return socket.gaierror(dns, f"{evutil_gai_strerror(dns).decode()}: {host}")
+        return socket.gaierror(dns, evutil_gai_strerror(dns).decode(), host)
     peer = address_of(<const sockaddr *>&storage, <int>size) if has_peer else None
-    whose = "" if peer is None else f": {address_text(peer)}"
+    peer = None if peer is None else address_text(peer)
     if number == ENOBUFS and most != 0:
         return BufferError(f"the input is full: {most} bytes, of which the read callback "
-                           f"takes nothing{whose}")
-    message = os.strerror(number) + whose
+                           f"takes nothing{'' if peer is None else f': {peer}'}")
+    message = os.strerror(number)
     if left != 0:
         message += f", {left} byte{'s' if left != 1 else ''} of output not sent"
-    return OSError(number, message)
+    return OSError(number, message) if peer is None else OSError(number, message, peer)
 
 
 cdef int read_failed(BufferEvent self, int error) except -1:

@@ -93,7 +93,7 @@ def test_unknown_name_is_a_gaierror(streams, base):
     ((what, error),) = seen
     assert what == BEV_EVENT_ERROR
     assert isinstance(error, socket.gaierror)
-    assert "no-such-host.invalid" in str(error)
+    assert error.filename == "no-such-host.invalid"
     assert error.errno == bev.socket_get_dns_error() != 0
     assert base.dispatch() == 1
 
@@ -106,7 +106,9 @@ def test_error_of_a_name_names_the_address(streams, base, refused):
     ((what, error),) = seen
     assert what == BEV_EVENT_ERROR
     assert isinstance(error, ConnectionRefusedError)
-    assert str(error).endswith(f": 127.0.0.1:{refused}, 6 bytes of output not sent")
+    assert error.filename == f"127.0.0.1:{refused}"
+    refusal = os.strerror(errno.ECONNREFUSED)
+    assert error.strerror == f"{refusal}, 6 bytes of output not sent"
     assert bev.peername == ("127.0.0.1", refused)
 
 
@@ -191,7 +193,7 @@ def test_reset_connection_names_the_peer_and_what_was_not_sent(streams, base):
     address = bev.peername
     seen = []
     bev.setcb(
-        None, None, lambda bev, what, arg: seen.append((what, str(bev.error), len(bev.output)))
+        None, None, lambda bev, what, arg: seen.append((what, bev.error, len(bev.output)))
     )
     bev.enable(EV_READ)
     bev.write(b"x" * 8_000_000)
@@ -201,13 +203,11 @@ def test_reset_connection_names_the_peer_and_what_was_not_sent(streams, base):
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     peer.close()
     streams.until(lambda: seen)
-    what, message, waiting = seen[0]
+    what, error, waiting = seen[0]
     assert what & BEV_EVENT_ERROR
     assert waiting == left
-    assert message.endswith(
-        f"{os.strerror(errno.ECONNRESET)}: {address[0]}:{address[1]}, "
-        f"{left} bytes of output not sent"
-    )
+    assert error.strerror == f"{os.strerror(errno.ECONNRESET)}, {left} bytes of output not sent"
+    assert error.filename == f"{address[0]}:{address[1]}"
     assert bev.peername == address
 
 
@@ -251,7 +251,7 @@ def test_addresses_of_unix_sockets(streams, base, tmp_path):
     missing, seen = new(base)
     missing.connect(path + "2")
     streams.until(lambda: seen)
-    assert str(seen[0][1]).endswith(f": {path}2")
+    assert seen[0][1].filename == f"{path}2"
 
 
 def test_pipe_has_no_addresses(base):

@@ -37,6 +37,7 @@
 #define WORD_BITS ((int)(sizeof(unsigned long) * CHAR_BIT))
 #define SELECT_FIRST_FDS 256
 #define SELECT_MAX_WAIT_SEC 100000000 /* macOS refuses more; three years */
+#define SELECT_MOST_TRIES 16 /* while other threads close descriptors */
 
 enum { DIR_READ, DIR_WRITE, DIRS };
 
@@ -164,17 +165,28 @@ static bool is_closed(const struct select_state *st, int fd) {
            pe_fd_check(fd) < 0;
 }
 
-/* The kernel would not wait because of a closed fd, and does not say of which.
- * In got[] there are those then, and what is ready of the others. */
-static int ask_without_closed(struct select_state *st) {
+/* Ask once more for what is open now. */
+static int ask_for_open(struct select_state *st) {
     struct timeval now = {0, 0};
 
     for (int dir = 0; dir < DIRS; dir++) {
         for (int fd = 0; fd < st->fd_limit; fd++)
             put(st->got, dir, fd, has(st->wanted, dir, fd) && pe_fd_check(fd) == 0);
     }
-    if (ask(st, &now) < 0)
-        return errno == EINTR || errno == EBADF ? 0 : -errno; /* closed just now: again */
+    return ask(st, &now);
+}
+
+/* The kernel would not wait because of a closed fd, and does not say of which.
+ * In got[] there are those then, and what is ready of the others. Another thread may
+ * close one between the look and the question: then both again, so that what is
+ * ready does not wait for another turn. */
+static int ask_without_closed(struct select_state *st) {
+    int n = ask_for_open(st);
+
+    for (int tries = 1; n < 0 && errno == EBADF && tries < SELECT_MOST_TRIES; tries++)
+        n = ask_for_open(st);
+    if (n < 0)
+        return errno == EINTR || errno == EBADF ? 0 : -errno;
     for (int fd = 0; fd < st->fd_limit; fd++) {
         for (int dir = 0; dir < DIRS && is_closed(st, fd); dir++)
             put(st->got, dir, fd, true);

@@ -84,6 +84,7 @@ cdef class Attached:
     cdef unsigned char is_held
     cdef unsigned char closes_on_failure  # the default exception handler closes it
     cdef unsigned char uses_methods       # on_read ... of a subclass instead of callbacks
+    cdef unsigned char pauses_by_default  # of a BufferEvent: its output limit is nobody's wish
     cdef unsigned short lookups_max       # of a BufferEvent; 0: no limit
     cdef object __weakref__
 

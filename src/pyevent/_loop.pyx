@@ -509,7 +509,8 @@ cdef class EventBase:
         """
         context = {key: context.get(key) for key in ("message", "exception", "source", "callback")}
         if not isinstance(context["exception"], BaseException):
-            raise TypeError(f"not an exception: {context['exception']!r}")
+            raise TypeError("context['exception'] must be an exception, "
+                            f"not {context['exception']!r}")
         base_require(self)
         default_handler(self, context)
 

@@ -24,7 +24,6 @@ cdef class BufferEvent(Attached):
     cdef object file
     cdef PyObject *input_view      # borrowed: a Buffer clears it when it goes
     cdef PyObject *output_view
-    cdef unsigned char pauses_by_default  # bev_limits; what is connected does not
 
 
 cdef int bev_kind

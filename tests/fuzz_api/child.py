@@ -46,6 +46,7 @@ class Fuzz:
         self.depth = threading.local()
         self.errors = []
         self.is_child = False
+        self.end = None  # of a child: when it is too late
         self.threads = seed % 5 == 1
         self.signals = seed % 5 == 2
         self.forks = seed % 10 in (3, 6)  # the latter with threads
@@ -214,8 +215,8 @@ class Fuzz:
         pid = os.fork()
         if pid == 0:  # goes on where it is, for some steps
             self.is_child, self.threads, self.left = True, False, min(self.left, 30)
-            faulthandler.register(signal.SIGALRM, chain=True)
-            signal.alarm(15)
+            self.end = time.monotonic() + 15
+            self.watch()
             return
         end = time.monotonic() + 20
         done, status = os.waitpid(pid, os.WNOHANG)
@@ -241,6 +242,7 @@ class Fuzz:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0.003, 0.003)
         for one in threads:
             one.start()
+        self.watch()
         self.steps()
         for one in threads if not self.is_child else ():
             one.join()
@@ -258,13 +260,31 @@ class Fuzz:
     def break_loops(self, threads):
         """No thread waits for the loopexit() that another one's loop has taken."""
         while self.left > 0 or any(one.is_alive() for one in threads):
-            for w in list(self.worlds):
-                with contextlib.suppress(Exception):
-                    w.base.loopbreak()
+            self.break_all()
             time.sleep(0.01)
+
+    def break_all(self):
+        for w in list(self.worlds):
+            for one in list(w.made.values()):
+                if isinstance(one, pyevent.EventBase):
+                    with contextlib.suppress(Exception):
+                        one.loopbreak()
+
+    def watch(self):
+        """Nor does the only thread for one that a loop inside its loop has taken, or that
+        another base was told."""
+        signal.signal(signal.SIGALRM, self.still_there)
+        signal.setitimer(signal.ITIMER_REAL, 1, 0.25)
+
+    def still_there(self, signum, frame):
+        self.break_all()
+        if self.end is not None and time.monotonic() > self.end:
+            faulthandler.dump_traceback()
+            os._exit(14)
 
     def finish(self):
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         self.left = 0
         self.tell(0, "the end")
         for w in self.worlds:

@@ -171,10 +171,12 @@ class World:
                 self.close(one, name)
         for one in self.sockets:
             one.close()
+        base = self.made.get("base")  # None: forked while another thread replaced it
         with contextlib.suppress(Exception):  # that of a finalizer
-            self.base.close()
-        if not self.base.closed:
-            self.errors.append(f"{self.base!r} does not close")
+            if base is not None:
+                base.close()
+        if base is not None and not base.closed:
+            self.errors.append(f"{base!r} does not close")
         self.made.clear()
         self.sockets.clear()
         for fd, inode in self.left_open:

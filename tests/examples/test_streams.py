@@ -107,7 +107,8 @@ def test_proxy_closes_a_client_whose_target_is_not_there(launch):
                 assert Client.receive_all(near) == b""
             proxy.send_signal(signal.SIGTERM)
             assert proxy.wait() == 0
-            assert f"refused: 127.0.0.1:{sock.getsockname()[1]}" in proxy.errors()
+            port = sock.getsockname()[1]
+            assert f"Connection refused: '127.0.0.1:{port}'" in proxy.errors()
 
 
 # --- the chat --------------------------------------------------------------------------

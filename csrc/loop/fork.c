@@ -85,12 +85,15 @@ static void enter_child(struct event_base *base) {
 }
 
 static void let_go(struct event_base *base) {
-    if (base->was_forked)
-        return;
+    bool has_descriptors = !base->was_forked;
+
     base->was_forked = true;
     base->is_waiting = false; /* nobody waits here, and a wake would go to the parent */
-    if (base->pid != getpid())
+    if (base->pid != getpid()) /* also where the parent had not revived it */
         enter_child(base);
+    base->pid = getpid();
+    if (!has_descriptors)
+        return;
     pe_signals_detach_fd(base);
     base->backend.ops->close(&base->backend);
     (void)pe_io_set(base, &base->wake_io, 0);

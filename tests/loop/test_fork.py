@@ -567,3 +567,41 @@ thread.join(20)
 assert not thread.is_alive()
 base.close()
 """)
+
+
+def test_grandchild_forked_before_the_child_used_its_base_can_close_it(run_python, backend):
+    """The child's loop goes on in the callback that has forked: its base has no descriptors
+    yet when another thread of the child forks once more."""
+    done = run_python(
+        """
+        import os, sys, threading
+        from pyevent import EventBase
+
+        def grandchild():
+            pid = os.fork()
+            if pid == 0:
+                base.close()
+                os._exit(0 if base.closed else 1)
+            statuses.append(os.waitpid(pid, 0)[1])
+
+        def fork():
+            pid = os.fork()
+            if pid != 0:
+                statuses.append(os.waitpid(pid, 0)[1])
+                return
+            thread = threading.Thread(target=grandchild)
+            thread.start()
+            thread.join()
+            os._exit(0 if statuses == [0] else 1)
+
+        statuses = []
+        base = EventBase(backend=sys.argv[1])
+        base.call_soon_threadsafe(fork)
+        base.dispatch()
+        base.close()
+        assert statuses == [0], statuses
+        """,
+        backend,
+        options=(),
+    )
+    assert "Error" not in done.stderr

@@ -145,7 +145,7 @@ TESTS := tests/c/$(T).c
 endif
 
 LIBEVENT := $(shell pkg-config --cflags --libs libevent 2>/dev/null || \
-    { echo '\#include <event2/event.h>' | $(CC) -E - >/dev/null 2>&1 && echo -levent; })
+    { $(CC) -include event2/event.h -x c -E /dev/null >/dev/null 2>&1 && echo -levent; })
 ifneq ($(LIBEVENT),)
 PARITY := $(foreach t,$(TESTS),$(if $(findstring /parity_,$(t)),$(t)))
 PARITY_PROGRAMS := $(PROGRAMS)

@@ -87,6 +87,24 @@ def test_a_c_test_program_that_is_not_there_is_told():
     assert "there is no tests/c/base/test_nothing.c" in done.stderr
 
 
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+@pytest.mark.parametrize("installed", [True, False])
+def test_libevent_is_looked_for_by_the_compiler_where_pkg_config_does_not_know_it(
+    tmp_path, installed
+):
+    (tmp_path / "pkg-config").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "pkg-config").chmod(0o755)
+    if installed:
+        (tmp_path / "event2").mkdir()
+        (tmp_path / "event2/event.h").touch()
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = run("make", "--dry-run", "ctest", f"CC=gcc -nostdinc -I{tmp_path}", PATH=path)
+    assert done.returncode == 0, done.stderr
+    assert ("parity_loop.libevent" in done.stdout) == installed
+    skipped = "comparison with libevent skipped: libevent-dev is not installed"
+    assert (skipped in done.stdout) != installed
+
+
 @pytest.mark.slow  # it may have to compile the core
 @pytest.mark.deadline(300)
 def test_a_name_that_no_c_test_has_is_a_failure():

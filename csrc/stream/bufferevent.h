@@ -152,7 +152,7 @@ struct bufferevent {
     bool is_at_end : 1;    /* a socket has read its last byte, or failed to */
     bool is_finishing : 1; /* shutdown_write: after the output ... */
     bool is_finished : 1;  /* ... and done */
-    bool is_leaving : 1;   /* close_after_flush has it: see farewell.c */
+    bool is_leaving : 1;   /* close_after_flush has it: see linger.c */
     bool has_output_high : 1;
     bool is_broken : 1; /* writing has failed */
     struct evbuffer input, output;
@@ -250,7 +250,7 @@ bool pe_bev_is_at_limit(struct bufferevent *bev);
 int pe_bev_set_limits(struct bufferevent *bev, size_t input_max, size_t pause_high,
                       size_t pause_low);
 
-/* --- farewell.c ------------------------------------------------------------ */
+/* --- linger.c --------------------------------------------------------------- */
 
 /* Whether one that `is_finishing` has come to its end: its output is written. A filter
  * may keep some until it hears that nothing follows, so it hears that at once. */

@@ -91,7 +91,7 @@ cdef extern from "sys/socket.h":
     int getsockopt(int fd, int level, int name, void *value, socklen_t *size)
 
 
-cdef int64_t FAREWELL_NS = 60_000_000_000  # for a peer that takes nothing of what is left for it
+cdef int64_t LINGER_NS = 60_000_000_000  # for a peer that takes nothing of what is left for it
 
 
 # --- what listeners share with it ------------------------------------------------------
@@ -280,10 +280,10 @@ cdef void bev_happened(bufferevent *bev, short what, void *arg) noexcept:
     elif self.uses_methods and overrides(self, BufferEvent, "on_event"):
         call(self, type(self).on_event, args, 2, "exception in event callback")
     elif what & (BEV_EVENT_EOF | BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT):
-        bev_say_goodbye(self, what)
+        bev_close_gracefully(self, what)
 
 
-cdef void bev_say_goodbye(BufferEvent self, int what) noexcept:
+cdef void bev_close_gracefully(BufferEvent self, int what) noexcept:
     """Nobody looks after the end of this connection: close it, at EOF after its output."""
     if what & (BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT) or not bev_stays_for_output(self):
         self.close()
@@ -292,13 +292,13 @@ cdef void bev_say_goodbye(BufferEvent self, int what) noexcept:
 cdef void bev_end(BufferEvent self) noexcept:
     """Close it when its output has been written."""
     if self.bev != NULL:
-        bev_say_goodbye(self, 0)
+        bev_close_gracefully(self, 0)
 
 
 cdef bint bev_stays_for_output(BufferEvent self) noexcept:
     """Whether it will close itself when its output, of which there is some, is written."""
     return (self.bev != NULL and evbuffer_get_length(bufferevent_get_output(self.bev)) != 0
-            and bev_leave(self, FAREWELL_NS) == 0)
+            and bev_leave(self, LINGER_NS) == 0)
 
 
 cdef int bev_leave(BufferEvent self, int64_t limit_ns) noexcept:

@@ -287,7 +287,7 @@ def test_other_events_close_nothing(streams):
 
 
 def test_event_callback_set_in_time_keeps_the_connection(streams):
-    """The one that says goodbye is an ordinary connection until it is closed."""
+    """The one that lingers is an ordinary connection until it is closed."""
     bev, peer = streams.pair()
     seen = []
     bev.setcb(lambda bev, arg: bev.write(b"y" * 3_000_000))

@@ -660,7 +660,7 @@ def test_exporter_of_the_bytes_that_are_written_may_close_anything(lenient):
 
 
 @pytest.mark.parametrize("deed", ["close", "base", "keep"])
-def test_callback_of_the_input_that_a_farewell_drops_may_close_it(lenient, deed):
+def test_callback_of_the_input_that_lingering_drops_may_close_it(lenient, deed):
     base = lenient()
     near, far = socket.socketpair()
     bev = BufferEvent(base, near)
@@ -676,7 +676,7 @@ def test_callback_of_the_input_that_a_farewell_drops_may_close_it(lenient, deed)
 
 
 @pytest.mark.parametrize("deed", ["close", "other", "base"])
-def test_farewell_to_an_end_of_a_pair_may_move_bytes_that_close_it(lenient, deed):
+def test_lingering_of_an_end_of_a_pair_may_move_bytes_that_close_it(lenient, deed):
     base = lenient()
     bev, other = BufferEvent.pair(base)
     bev.enable(EV_READ)

@@ -153,7 +153,7 @@ def test_largest_read_splits_the_input(streams):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_half_closed_peer_gets_everything(streams, kind):
-    """It sends a megabyte, says goodbye, and then reads the answer at leisure."""
+    """It sends a megabyte, shuts its side down, and then reads the answer at leisure."""
     bev, peer = streams.pair(kind)
     peer.settimeout(20)
     data = os.urandom(1_000_000)

@@ -26,7 +26,7 @@
 #include <event2/listener.h>
 
 #define OUTPUT_MAX (1 << 20) /* bytes waiting for a client that does not read */
-#define GOODBYE_SECONDS 30   /* to take the last answers */
+#define LINGER_SECONDS 30   /* to take the last answers */
 
 struct client {
     struct client *next, **link; /* in server.clients */
@@ -97,10 +97,10 @@ static void on_written(struct bufferevent *bev, void *arg) {
 
 static void on_event(struct bufferevent *bev, short what, void *arg) {
     struct client *client = arg;
-    struct timeval limit = {GOODBYE_SECONDS, 0};
+    struct timeval limit = {LINGER_SECONDS, 0};
 
     if (!(what & BEV_EVENT_EOF)) {
-        client_free(client); /* an error, or too slow to say goodbye */
+        client_free(client); /* an error, or too slow to take its last answers */
         return;
     }
     client->has_ended = 1;

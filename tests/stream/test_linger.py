@@ -64,7 +64,7 @@ def test_close_after_flush_in_a_callback_needs_no_reference(streams, base):
     assert base.dispatch() == 1
 
 
-def test_file_object_is_kept_until_the_farewell_is_over(streams, base):
+def test_file_object_is_kept_until_lingering_ends(streams, base):
     near, peer = streams.sockets()
 
     class File:
@@ -109,7 +109,7 @@ def test_slow_peer_outlasts_the_time_limit(streams, base):
     assert streams.receive(peer, 1) == b""
 
 
-def test_close_and_setcb_end_a_farewell(streams, base):
+def test_close_and_setcb_end_lingering(streams, base):
     bev, peer = streams.pair()
     bev.write(b"y" * SIZE)
     bev.close_after_flush()
@@ -128,7 +128,7 @@ def test_close_and_setcb_end_a_farewell(streams, base):
     assert not bev.closed
 
 
-def test_base_closes_what_says_goodbye(streams, base):
+def test_base_closes_lingering_connections(streams, base):
     bev, peer = streams.pair()
     bev.write(b"y" * SIZE)
     bev.close_after_flush()

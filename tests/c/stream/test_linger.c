@@ -1,4 +1,4 @@
-/* test_farewell.c - half-close, closing without loss, and too much output. */
+/* test_linger.c - half-close, closing without loss, and too much output. */
 #include "streams.h"
 
 #include <stdlib.h>

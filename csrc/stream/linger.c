@@ -1,4 +1,4 @@
-/* farewell.c - the end of a connection: half-close, and closing without loss.
+/* linger.c - the end of a connection: half-close, and closing without loss.
  *
  *     shutdown_write: [output] --written--> FIN
  *     close_after_flush: the same, then the peer's bytes are dropped until its FIN
@@ -7,13 +7,13 @@
  * list asks for it (stream/bufferevent.h, design note 2), so a write callback may run
  * before, and reading goes on meanwhile.
  *
- * Closing borrows the bufferevent's callbacks: a struct farewell is their argument.
+ * Closing borrows the bufferevent's callbacks: a struct pe_linger is their argument.
  * It ends in one of four ways:
  *
  *     the peer has ended too, after FIN         )
  *     the connection broke, or nothing moves    )  leave(): it is freed
- *     bufferevent_free came first                  the farewell goes with it
- *     bufferevent_setcb: somebody wants it back    the farewell alone goes
+ *     bufferevent_free came first                  the linger state goes with it
+ *     bufferevent_setcb: somebody wants it back    the linger state alone goes
  *
  * Input is read and dropped from the start, not only after FIN: a peer that writes
  * before it reads would otherwise wait for us as we do for it.
@@ -32,7 +32,7 @@
 
 #define LIMIT_DEFAULT_NS (60 * PE_NS_PER_SEC)
 
-struct farewell {
+struct pe_linger {
     struct bufferevent *bev;
     struct pe_timer limit;
     struct pe_task leave;
@@ -56,7 +56,7 @@ int bufferevent_shutdown_write(struct bufferevent *bev) {
     return 0;
 }
 
-static void leave(struct farewell *f);
+static void leave(struct pe_linger *f);
 
 void pe_bev_finish(struct bufferevent *bev) {
     union pe_bev_arg arg = {.fd = -1};
@@ -87,7 +87,7 @@ void pe_bev_finish(struct bufferevent *bev) {
 /* --- closing ------------------------------------------------------------------ */
 
 void pe_bev_stay(struct bufferevent *bev) {
-    struct farewell *f = bev->arg;
+    struct pe_linger *f = bev->arg;
 
     if (!bev->is_leaving)
         return;
@@ -109,7 +109,7 @@ void pe_bev_stay(struct bufferevent *bev) {
 }
 
 /* All is said that can be. */
-static void leave(struct farewell *f) {
+static void leave(struct pe_linger *f) {
     struct bufferevent *bev = f->bev;
     void (*done)(struct bufferevent *, void *) = f->done;
     void *arg = f->arg;
@@ -125,11 +125,11 @@ static void leave(struct farewell *f) {
 
 static void run_leave(struct event_base *base, struct pe_task *task) {
     (void)base;
-    leave(pe_container(task, struct farewell, leave));
+    leave(pe_container(task, struct pe_linger, leave));
 }
 
 static void end_limit(struct event_base *base, struct pe_timer *timer) {
-    struct farewell *f = pe_container(timer, struct farewell, limit);
+    struct pe_linger *f = pe_container(timer, struct pe_linger, limit);
     size_t left = pe_evbuffer_len(&f->bev->output);
 
     /* A slow peer that takes something is served to the end. */
@@ -145,12 +145,12 @@ static void drop_input(struct bufferevent *bev, void *arg) {
 }
 
 /* Whether `f` is what the bufferevent ends with: a callback may have freed it or taken it back. */
-static bool is_current(const struct bufferevent *bev, const struct farewell *f) {
+static bool is_current(const struct bufferevent *bev, const struct pe_linger *f) {
     return bev->is_leaving && bev->arg == f && bev->base != NULL;
 }
 
 static void happened(struct bufferevent *bev, short what, void *arg) {
-    struct farewell *f = arg;
+    struct pe_linger *f = arg;
 
     if (what & BEV_EVENT_CONNECTED)
         return;
@@ -164,9 +164,9 @@ static void happened(struct bufferevent *bev, short what, void *arg) {
         leave(f);
 }
 
-/* A farewell whose time runs; NULL when memory is out. */
-static struct farewell *new_farewell(struct bufferevent *bev, int64_t limit_ns) {
-    struct farewell *f = pe_calloc(PE_MEM_STREAM, 1, sizeof(*f));
+/* A linger state whose time limit runs; NULL when memory is out. */
+static struct pe_linger *new_linger(struct bufferevent *bev, int64_t limit_ns) {
+    struct pe_linger *f = pe_calloc(PE_MEM_STREAM, 1, sizeof(*f));
 
     if (f == NULL)
         return NULL;
@@ -189,8 +189,8 @@ static bool is_all_said(const struct bufferevent *bev) {
 }
 
 /* Say the rest, and listen for the end. The caller holds the bufferevent: draining the input
- * and enabling a pair run the callbacks of buffers, in which the farewell may end. */
-static void begin(struct bufferevent *bev, struct farewell *f) {
+ * and enabling a pair run the callbacks of buffers, in which lingering may end. */
+static void begin(struct bufferevent *bev, struct pe_linger *f) {
     int err;
 
     bev->has_output_high = false;
@@ -212,13 +212,13 @@ static void begin(struct bufferevent *bev, struct farewell *f) {
 
 int pe_bev_close_after_flush(struct bufferevent *bev, int64_t limit_ns,
                              void (*done)(struct bufferevent *bev, void *arg), void *arg) {
-    struct farewell *f;
+    struct pe_linger *f;
 
     if (bev->is_detached || bev->base == NULL)
         return -EINVAL;
     if (bev->is_leaving)
         return 0;
-    f = new_farewell(bev, limit_ns);
+    f = new_linger(bev, limit_ns);
     if (f == NULL)
         return -ENOMEM;
     f->done = done;

@@ -268,7 +268,7 @@ static int adopt(struct bev_socket *s, int fd) {
     int err;
 
     release(s);
-    pe_hunt_drop(bev);
+    pe_connect_race_drop(bev);
     pe_peer_forget(bev);
     pe_peer_ask(bev, fd);
     (void)pe_sock_nosigpipe(fd); /* none, or no socket: nothing to set */
@@ -327,7 +327,7 @@ static int connect_socket(struct bev_socket *s, const struct sockaddr *addr, int
     bool is_ours = fd < 0;
     int err = -EINPROGRESS;
 
-    pe_hunt_drop(&s->bev);
+    pe_connect_race_drop(&s->bev);
     if (is_ours) {
         fd = addr != NULL ? pe_socket(addr->sa_family, SOCK_STREAM, 0) : -EINVAL;
         if (fd < 0)
@@ -407,7 +407,7 @@ static void socket_detach(struct bufferevent *bev) {
     int fd = s->io.task.fd;
 
     release(s);
-    pe_hunt_drop(bev);
+    pe_connect_race_drop(bev);
     s->io.task.fd = -1;
     bev->is_connecting = false;
     if (fd >= 0 && (bev->options & BEV_OPT_CLOSE_ON_FREE))

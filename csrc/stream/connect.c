@@ -10,12 +10,12 @@
  *
  * Design notes
  *
- * 1. A hunt is what one call has begun. From then on its bufferevent is connecting
- *    and has no descriptor; the attempts are watched by the hunt. One step ends
+ * 1. A race is what one call has begun. From then on its bufferevent is connecting
+ *    and has no descriptor; the attempts are watched by the race. One step ends
  *    it: the winner's descriptor is handed to the bufferevent, or an error.
  * 2. All steps are taken by the loop. The resolver may answer inside the call
  *    that asks it: the answer is kept, and a task goes on with it.
- * 3. After a failure the hunt stays, without attempts, for what it knows: the
+ * 3. After a failure the race stays, without attempts, for what it knows: the
  *    name and the resolver's error. It goes with the next connect or descriptor,
  *    or with the bufferevent.
  * 4. A bufferevent that has a descriptor of its own can race no others against it:
@@ -39,12 +39,12 @@
 /* One address. */
 struct attempt {
     struct pe_io io; /* its fd is -1 unless it runs */
-    struct pe_hunt *hunt;
+    struct pe_connect_race *race;
     socklen_t len;
     struct sockaddr_storage addr;
 };
 
-struct pe_hunt {
+struct pe_connect_race {
     struct bufferevent *bev;
     struct pe_lookup lookup;
     struct pe_task task;  /* goes on with the answer, or with the next attempt */
@@ -62,12 +62,12 @@ struct pe_hunt {
 
 /* --- the end --------------------------------------------------------------------- */
 
-static void keep_loop_alive(struct pe_hunt *hunt, bool keeps) {
-    struct event_base *base = hunt->bev->base;
+static void keep_loop_alive(struct pe_connect_race *race, bool keeps) {
+    struct event_base *base = race->bev->base;
 
-    if (hunt->is_looking == keeps)
+    if (race->is_looking == keeps)
         return;
-    hunt->is_looking = keeps;
+    race->is_looking = keeps;
     if (base == NULL)
         return;
     if (keeps)
@@ -87,7 +87,7 @@ static int release(struct event_base *base, struct attempt *attempt) {
         pe_task_cancel(base, &attempt->io.task);
     }
     attempt->io.task.fd = -1;
-    attempt->hunt->running--;
+    attempt->race->running--;
     return fd;
 }
 
@@ -102,48 +102,48 @@ static void give_up(struct event_base *base, struct attempt *attempt) {
 }
 
 /* Everything that is under way. */
-static void stop(struct pe_hunt *hunt) {
-    struct event_base *base = hunt->bev->base;
+static void stop(struct pe_connect_race *race) {
+    struct event_base *base = race->bev->base;
 
-    pe_lookup_cancel(&hunt->lookup);
-    keep_loop_alive(hunt, false);
-    for (int i = 0; i < hunt->begun; i++)
-        give_up(base, &hunt->attempts[i]);
+    pe_lookup_cancel(&race->lookup);
+    keep_loop_alive(race, false);
+    for (int i = 0; i < race->begun; i++)
+        give_up(base, &race->attempts[i]);
     if (base != NULL) {
-        pe_task_cancel(base, &hunt->task);
-        pe_timer_cancel(base, &hunt->next);
+        pe_task_cancel(base, &race->task);
+        pe_timer_cancel(base, &race->next);
     }
-    pe_free(PE_MEM_STREAM, hunt->attempts);
-    hunt->attempts = NULL;
-    hunt->count = hunt->begun = 0;
+    pe_free(PE_MEM_STREAM, race->attempts);
+    race->attempts = NULL;
+    race->count = race->begun = 0;
 }
 
-void pe_hunt_drop(struct bufferevent *bev) {
-    struct pe_hunt *hunt = bev->rare != NULL ? bev->rare->hunt : NULL;
+void pe_connect_race_drop(struct bufferevent *bev) {
+    struct pe_connect_race *race = bev->rare != NULL ? bev->rare->race : NULL;
 
-    if (hunt == NULL)
+    if (race == NULL)
         return;
-    stop(hunt);
-    bev->rare->hunt = NULL;
-    pe_free(PE_MEM_STREAM, hunt);
+    stop(race);
+    bev->rare->race = NULL;
+    pe_free(PE_MEM_STREAM, race);
 }
 
-/* These two call out; the hunt is not to be used afterwards. */
-static void win(struct pe_hunt *hunt, struct attempt *attempt) {
-    struct bufferevent *bev = hunt->bev;
+/* These two call out; the race is not to be used afterwards. */
+static void win(struct pe_connect_race *race, struct attempt *attempt) {
+    struct bufferevent *bev = race->bev;
     int fd = release(bev->base, attempt);
 
     pe_peer_note(bev, (struct sockaddr *)&attempt->addr, attempt->len, true);
-    pe_hunt_drop(bev);
+    pe_connect_race_drop(bev);
     pe_bev_hold(bev);
     pe_socket_connected(bev, fd);
     pe_bev_drop(bev);
 }
 
-static void lose(struct pe_hunt *hunt, int err) {
-    struct bufferevent *bev = hunt->bev;
+static void lose(struct pe_connect_race *race, int err) {
+    struct bufferevent *bev = race->bev;
 
-    stop(hunt); /* design note 3 */
+    stop(race); /* design note 3 */
     pe_bev_hold(bev);
     pe_socket_failed(bev, err);
     pe_bev_drop(bev);
@@ -164,8 +164,8 @@ static int begin(struct event_base *base, struct attempt *attempt) {
     err = connect(fd, addr, attempt->len) < 0 ? -errno : 0;
     if (err == -EINTR)
         err = -EINPROGRESS; /* it goes on without us */
-    attempt->hunt->running++;
-    pe_io_init(&attempt->io, fd, run_attempt, attempt->hunt->task.pri);
+    attempt->race->running++;
+    pe_io_init(&attempt->io, fd, run_attempt, attempt->race->task.pri);
     if (err == 0)
         return 0;
     watch_err = err == -EINPROGRESS ? pe_io_set(base, &attempt->io, EV_WRITE) : 0;
@@ -175,45 +175,45 @@ static int begin(struct event_base *base, struct attempt *attempt) {
     return watch_err < 0 ? watch_err : err;
 }
 
-static void note_failure(struct pe_hunt *hunt, struct attempt *attempt, int err) {
-    hunt->error = err;
-    pe_peer_note(hunt->bev, (struct sockaddr *)&attempt->addr, attempt->len, true);
+static void note_failure(struct pe_connect_race *race, struct attempt *attempt, int err) {
+    race->error = err;
+    pe_peer_note(race->bev, (struct sockaddr *)&attempt->addr, attempt->len, true);
 }
 
 /* Begin with the next address, or see that there is none. */
-static void advance(struct pe_hunt *hunt) {
-    struct event_base *base = hunt->bev->base;
+static void advance(struct pe_connect_race *race) {
+    struct event_base *base = race->bev->base;
 
-    pe_timer_cancel(base, &hunt->next);
-    while (hunt->begun < hunt->count) {
-        struct attempt *attempt = &hunt->attempts[hunt->begun++];
+    pe_timer_cancel(base, &race->next);
+    while (race->begun < race->count) {
+        struct attempt *attempt = &race->attempts[race->begun++];
         int err = begin(base, attempt);
 
         if (err == 0) {
-            win(hunt, attempt);
+            win(race, attempt);
             return;
         }
         if (err != -EINPROGRESS) {
-            note_failure(hunt, attempt, err);
+            note_failure(race, attempt, err);
             continue;
         }
         /* Without memory for the timer the next one does not wait. */
-        if (hunt->begun < hunt->count &&
-            pe_timer_set(base, &hunt->next, pe_clock_now() + ATTEMPT_DELAY_NS) < 0)
+        if (race->begun < race->count &&
+            pe_timer_set(base, &race->next, pe_clock_now() + ATTEMPT_DELAY_NS) < 0)
             continue;
         return;
     }
-    if (hunt->running == 0)
-        lose(hunt, hunt->error);
+    if (race->running == 0)
+        lose(race, race->error);
 }
 
 static void start_next(struct event_base *base, struct pe_timer *timer) {
-    pe_task_activate(base, &pe_container(timer, struct pe_hunt, next)->task, EV_TIMEOUT);
+    pe_task_activate(base, &pe_container(timer, struct pe_connect_race, next)->task, EV_TIMEOUT);
 }
 
 static void run_attempt(struct event_base *base, struct pe_task *task) {
     struct attempt *attempt = pe_container(task, struct attempt, io.task);
-    struct pe_hunt *hunt = attempt->hunt;
+    struct pe_connect_race *race = attempt->race;
     struct sockaddr_storage peer;
     socklen_t len = sizeof(peer);
     int err = pe_sock_error(task->fd);
@@ -221,12 +221,12 @@ static void run_attempt(struct event_base *base, struct pe_task *task) {
     if (err == 0 && getpeername(task->fd, (struct sockaddr *)&peer, &len) < 0)
         err = -errno;
     if (err == 0) {
-        win(hunt, attempt);
+        win(race, attempt);
         return;
     }
     give_up(base, attempt);
-    note_failure(hunt, attempt, err);
-    advance(hunt);
+    note_failure(race, attempt, err);
+    advance(race);
 }
 
 /* --- the answer -------------------------------------------------------------------- */
@@ -240,19 +240,19 @@ static const struct evutil_addrinfo *next_of(const struct evutil_addrinfo *at, b
 }
 
 /* Copy the addresses, the families in turn (RFC 8305, section 4). 0 or -ENOMEM. */
-static int keep_addresses(struct pe_hunt *hunt, const struct evutil_addrinfo *list) {
+static int keep_addresses(struct pe_connect_race *race, const struct evutil_addrinfo *list) {
     const struct evutil_addrinfo *ai, *of[2];
     int first = list->ai_family, count = 0;
 
     for (ai = list; ai != NULL; ai = ai->ai_next)
         count++;
-    hunt->attempts = pe_calloc(PE_MEM_STREAM, (size_t)count, sizeof(*hunt->attempts));
-    if (hunt->attempts == NULL)
+    race->attempts = pe_calloc(PE_MEM_STREAM, (size_t)count, sizeof(*race->attempts));
+    if (race->attempts == NULL)
         return -ENOMEM;
     of[0] = next_of(list, true, first);
     of[1] = next_of(list, false, first);
     for (int turn = 0; of[0] != NULL || of[1] != NULL; turn = !turn) {
-        struct attempt *attempt = &hunt->attempts[hunt->count];
+        struct attempt *attempt = &race->attempts[race->count];
 
         ai = of[turn];
         if (ai == NULL)
@@ -262,37 +262,37 @@ static int keep_addresses(struct pe_hunt *hunt, const struct evutil_addrinfo *li
             continue;
         memcpy(&attempt->addr, ai->ai_addr, ai->ai_addrlen);
         attempt->len = (socklen_t)ai->ai_addrlen;
-        attempt->hunt = hunt;
+        attempt->race = race;
         attempt->io.task.fd = -1;
-        hunt->count++;
+        race->count++;
     }
     return 0;
 }
 
 static void take_answer(struct pe_lookup *lookup, int err, const struct evutil_addrinfo *list) {
-    struct pe_hunt *hunt = pe_container(lookup, struct pe_hunt, lookup);
+    struct pe_connect_race *race = pe_container(lookup, struct pe_connect_race, lookup);
 
     if (err == 0 && list == NULL)
         err = EVUTIL_EAI_NODATA;
-    if (err == 0 && keep_addresses(hunt, list) < 0)
+    if (err == 0 && keep_addresses(race, list) < 0)
         err = EVUTIL_EAI_MEMORY;
-    if (err == 0 && hunt->count == 0)
+    if (err == 0 && race->count == 0)
         err = EVUTIL_EAI_NODATA;
-    hunt->dns_error = err;
-    if (hunt->bev->base != NULL) /* else nobody is left to be told */
-        pe_task_activate(hunt->bev->base, &hunt->task, 0);
+    race->dns_error = err;
+    if (race->bev->base != NULL) /* else nobody is left to be told */
+        pe_task_activate(race->bev->base, &race->task, 0);
 }
 
 /* Design note 4. */
-static void connect_own(struct pe_hunt *hunt, int fd) {
-    struct bufferevent *bev = hunt->bev;
+static void connect_own(struct pe_connect_race *race, int fd) {
+    struct bufferevent *bev = race->bev;
     struct sockaddr_storage own;
     socklen_t len = sizeof(own);
-    struct attempt *attempt = hunt->attempts;
-    int left = hunt->count;
+    struct attempt *attempt = race->attempts;
+    int left = race->count;
 
     if (getsockname(fd, (struct sockaddr *)&own, &len) < 0) {
-        lose(hunt, -errno);
+        lose(race, -errno);
         return;
     }
     while (left > 0 && attempt->addr.ss_family != own.ss_family) {
@@ -300,12 +300,12 @@ static void connect_own(struct pe_hunt *hunt, int fd) {
         attempt++;
     }
     if (left == 0) {
-        lose(hunt, -EAFNOSUPPORT);
+        lose(race, -EAFNOSUPPORT);
         return;
     }
     own = attempt->addr;
     len = attempt->len;
-    pe_hunt_drop(bev);
+    pe_connect_race_drop(bev);
     pe_bev_hold(bev);
     pe_socket_connect_own(bev, (struct sockaddr *)&own, len);
     pe_bev_drop(bev);
@@ -316,74 +316,74 @@ static int errno_of(int dns_error) {
     return dns_error == EVUTIL_EAI_MEMORY ? -ENOMEM : -EHOSTUNREACH;
 }
 
-static void run_hunt(struct event_base *base, struct pe_task *task) {
-    struct pe_hunt *hunt = pe_container(task, struct pe_hunt, task);
-    int fd = bufferevent_getfd(hunt->bev);
+static void run_race(struct event_base *base, struct pe_task *task) {
+    struct pe_connect_race *race = pe_container(task, struct pe_connect_race, task);
+    int fd = bufferevent_getfd(race->bev);
 
     (void)base;
-    keep_loop_alive(hunt, false);
-    if (hunt->dns_error != 0)
-        lose(hunt, hunt->error != 0 ? hunt->error : errno_of(hunt->dns_error));
+    keep_loop_alive(race, false);
+    if (race->dns_error != 0)
+        lose(race, race->error != 0 ? race->error : errno_of(race->dns_error));
     else if (fd >= 0)
-        connect_own(hunt, fd);
+        connect_own(race, fd);
     else
-        advance(hunt);
+        advance(race);
 }
 
 /* --- the beginning -------------------------------------------------------------------- */
 
 /* In `bev->rare`; NULL when memory is out. */
-static struct pe_hunt *new_hunt(struct bufferevent *bev, const char *host, int port) {
+static struct pe_connect_race *new_race(struct bufferevent *bev, const char *host, int port) {
     struct pe_bev_rare *rare = pe_bev_rare(bev);
     size_t n = strlen(host) + 1;
-    struct pe_hunt *hunt;
+    struct pe_connect_race *race;
 
     if (rare == NULL)
         return NULL;
-    hunt = pe_calloc(PE_MEM_STREAM, 1, sizeof(*hunt) + n);
-    if (hunt == NULL)
+    race = pe_calloc(PE_MEM_STREAM, 1, sizeof(*race) + n);
+    if (race == NULL)
         return NULL;
-    memcpy(hunt->host, host, n);
-    (void)snprintf(hunt->service, sizeof(hunt->service), "%d", port); /* 5 digits at most */
-    hunt->bev = bev;
-    pe_task_init(&hunt->task, run_hunt, bev->task.pri);
-    pe_timer_init(&hunt->next, start_next);
-    rare->hunt = hunt;
-    return hunt;
+    memcpy(race->host, host, n);
+    (void)snprintf(race->service, sizeof(race->service), "%d", port); /* 5 digits at most */
+    race->bev = bev;
+    pe_task_init(&race->task, run_race, bev->task.pri);
+    pe_timer_init(&race->next, start_next);
+    rare->race = race;
+    return race;
 }
 
 /* Whether `host` is a number: then that is the answer, and nobody need be asked. */
-static bool is_numeric(struct pe_hunt *hunt) {
-    struct evutil_addrinfo hints = hunt->lookup.hints, *list = NULL;
+static bool is_numeric(struct pe_connect_race *race) {
+    struct evutil_addrinfo hints = race->lookup.hints, *list = NULL;
 
     hints.ai_flags |= EVUTIL_AI_NUMERICHOST;
-    if (evutil_getaddrinfo(hunt->host, hunt->service, &hints, &list) != 0)
+    if (evutil_getaddrinfo(race->host, race->service, &hints, &list) != 0)
         return false;
-    take_answer(&hunt->lookup, 0, list);
+    take_answer(&race->lookup, 0, list);
     evutil_freeaddrinfo(list);
     return true;
 }
 
-static int look_up(struct pe_hunt *hunt, struct evdns_base *dns,
+static int look_up(struct pe_connect_race *race, struct evdns_base *dns,
                    const struct evutil_addrinfo *hints) {
-    struct pe_lookup *lookup = &hunt->lookup;
+    struct pe_lookup *lookup = &race->lookup;
 
-    lookup->base = hunt->bev->base;
+    lookup->base = race->bev->base;
     lookup->dns = dns;
-    lookup->host = hunt->host;
-    lookup->service = hunt->service;
+    lookup->host = race->host;
+    lookup->service = race->service;
     lookup->hints.ai_family = hints->ai_family;
     lookup->hints.ai_flags = hints->ai_flags | EVUTIL_AI_NUMERICSERV;
     lookup->hints.ai_socktype = SOCK_STREAM;
     lookup->hints.ai_protocol = IPPROTO_TCP;
     lookup->done = take_answer;
-    keep_loop_alive(hunt, true);
-    return is_numeric(hunt) ? 0 : pe_lookup_start(lookup);
+    keep_loop_alive(race, true);
+    return is_numeric(race) ? 0 : pe_lookup_start(lookup);
 }
 
 static int connect_hostname(struct bufferevent *bev, struct evdns_base *dns,
                             const struct evutil_addrinfo *hints, const char *host, int port) {
-    struct pe_hunt *hunt;
+    struct pe_connect_race *race;
     int err;
 
     if (bev->ops != &pe_bev_socket_ops || bev->is_detached || bev->base == NULL || host == NULL ||
@@ -394,20 +394,20 @@ static int connect_hostname(struct bufferevent *bev, struct evdns_base *dns,
         return -EAFNOSUPPORT;
     if (bev->is_connecting)
         return -EALREADY;
-    pe_hunt_drop(bev);
-    hunt = new_hunt(bev, host, port);
-    if (hunt == NULL)
+    pe_connect_race_drop(bev);
+    race = new_race(bev, host, port);
+    if (race == NULL)
         return -ENOMEM;
     err = pe_socket_begin(bev);
     if (err < 0) {
-        pe_hunt_drop(bev);
+        pe_connect_race_drop(bev);
         return err;
     }
-    err = look_up(hunt, dns, hints);
+    err = look_up(race, dns, hints);
     if (err < 0) { /* told by the loop, as other failures are */
-        hunt->error = err;
-        hunt->dns_error = err == -ENOMEM ? EVUTIL_EAI_MEMORY : EVUTIL_EAI_AGAIN;
-        pe_task_activate(bev->base, &hunt->task, 0);
+        race->error = err;
+        race->dns_error = err == -ENOMEM ? EVUTIL_EAI_MEMORY : EVUTIL_EAI_AGAIN;
+        pe_task_activate(bev->base, &race->task, 0);
     }
     return 0;
 }
@@ -434,9 +434,9 @@ int bufferevent_socket_connect_hostname(struct bufferevent *bev, struct evdns_ba
 }
 
 int bufferevent_socket_get_dns_error(struct bufferevent *bev) {
-    return bev->rare != NULL && bev->rare->hunt != NULL ? bev->rare->hunt->dns_error : 0;
+    return bev->rare != NULL && bev->rare->race != NULL ? bev->rare->race->dns_error : 0;
 }
 
 const char *pe_bufferevent_host(const struct bufferevent *bev) {
-    return bev->rare != NULL && bev->rare->hunt != NULL ? bev->rare->hunt->host : NULL;
+    return bev->rare != NULL && bev->rare->race != NULL ? bev->rare->race->host : NULL;
 }

@@ -17,7 +17,7 @@
 
 #include "stream/bufferevent.h"
 
-struct pe_hunt;
+struct pe_connect_race;
 
 struct pe_rate;
 
@@ -33,7 +33,7 @@ struct pe_bev_rare {
     size_t max_read, max_write; /* 0: not set */
     struct pe_bev_limits limits; /* if they are not the common ones */
 
-    struct pe_hunt *hunt;     /* connect.c; NULL: none */
+    struct pe_connect_race *race;     /* connect.c; NULL: none */
     struct sockaddr_un *path; /* peer.c: of a Unix socket; NULL: none */
     socklen_t path_len;
 

@@ -54,6 +54,6 @@ void pe_socket_connect_own(struct bufferevent *bev, const struct sockaddr *addr,
 /* --- connect.c ------------------------------------------------------------------ */
 
 /* Give up, or forget, what bufferevent_socket_connect_hostname has begun. */
-void pe_hunt_drop(struct bufferevent *bev);
+void pe_connect_race_drop(struct bufferevent *bev);
 
 #endif

@@ -42,9 +42,9 @@ static int send_rest(struct connection *c) {
 }
 
 static int attend(struct connection *c, unsigned events) {
-    int was_stuffed = c->at < c->end;
+    int did_block = c->at < c->end;
 
-    if (!was_stuffed) {
+    if (!did_block) {
         ssize_t n = recv(c->fd, c->buf, BUF_SIZE, 0);
 
         if (n < 0 && errno == EAGAIN)
@@ -58,8 +58,8 @@ static int attend(struct connection *c, unsigned events) {
     }
     if (send_rest(c) < 0)
         return -1;
-    if (was_stuffed != (c->at < c->end))
-        watch(c, was_stuffed ? EPOLLIN : EPOLLOUT);
+    if (did_block != (c->at < c->end))
+        watch(c, did_block ? EPOLLIN : EPOLLOUT);
     return 0;
 }
 

@@ -18,7 +18,7 @@
  * 3. Output is filtered when it is added, so that nothing written is lost when the
  *    filter is freed. That calls nobody but the filter function: errors are deferred,
  *    and the write callback waits for the flush list, `tell`. It is held back while
- *    `under` is stuffed, or a program that writes whenever it is called would fill the
+ *    `under` would block, or a program that writes whenever it is called would fill the
  *    memory: what has been filtered is not gone yet.
  *
  * 4. A filter function may do anything, free the filter included: both bufferevents are
@@ -252,7 +252,7 @@ static void tell_soon(struct bev_filter *f) {
 
 /* Whether what has been filtered waits somewhere below. */
 static bool lags(const struct bufferevent *under) {
-    return under->is_stuffed ||
+    return under->would_block ||
            (under->ops == &filter_ops &&
             pe_container(under, const struct bev_filter, bev)->is_written);
 }
@@ -263,7 +263,7 @@ bool pe_filter_is_stuck(const struct bufferevent *bev) {
 
         if (under == NULL)
             break; /* it is being made */
-        if (under->is_stuffed || (under->is_connecting && pe_evbuffer_len(&under->output) != 0))
+        if (under->would_block || (under->is_connecting && pe_evbuffer_len(&under->output) != 0))
             return true;
         bev = under;
     }
@@ -339,7 +339,7 @@ static bool filter_output(struct bev_filter *f, enum bufferevent_flush_mode mode
     if (moved != 0 || f->is_written)
         tell_soon(f);
 settle:
-    bev->is_stuffed = pe_evbuffer_len(&bev->output) != 0 && room_below(f) == 0;
+    bev->would_block = pe_evbuffer_len(&bev->output) != 0 && room_below(f) == 0;
     update_timers(f);
     return moved != 0;
 }
@@ -357,7 +357,7 @@ static void under_written(struct bufferevent *under, void *arg) {
 
     (void)under;
     hold(f);
-    f->bev.is_stuffed = false;
+    f->bev.would_block = false;
     (void)filter_output(f, BEV_NORMAL);
     if (f->is_written)
         tell_soon(f);

@@ -7,7 +7,7 @@
  * call takes part. Callbacks are always deferred: who writes is not called back
  * from within, and two ends that answer each other cannot recurse.
  *
- * Stuffed means that the other end does not read, or is gone. What a limit on one
+ * "Would block" means that the other end does not read, or is gone. What a limit on one
  * move leaves goes on at the end of the turn.
  *
  * Moving tells the evbuffer callbacks of both buffers, which may do anything: both
@@ -53,7 +53,7 @@ static void settle(struct bev_pair *p) {
 
     if (bev->is_detached || bev->base == NULL)
         return;
-    bev->is_stuffed = pe_evbuffer_len(&bev->output) != 0 &&
+    bev->would_block = pe_evbuffer_len(&bev->output) != 0 &&
                       (p->partner == NULL || !pe_bev_reads(&p->partner->bev));
     err = pe_bev_update_timers(bev);
     if (err < 0)
@@ -84,7 +84,7 @@ static void pair_send(struct bufferevent *bev) {
 static void send_if_any(struct bev_pair *p) {
     if (p == NULL)
         return;
-    p->bev.is_stuffed = false;
+    p->bev.would_block = false;
     if (!pe_bev_can_send(&p->bev))
         return;
     pe_bev_hold(&p->bev);

@@ -3,7 +3,7 @@
  * One watcher serves both directions. Reading: one recv(2) per wake-up, of a
  * size that follows the peer's pace; nothing is asked before it, and none comes
  * after it to hear EAGAIN. Writing: one sendmsg(2); EV_WRITE is waited for only
- * while the kernel has left something ("stuffed"). So a request and its reply
+ * while the kernel has left something ("would block"). So a request and its reply
  * on a busy connection cost wait, recv, send.
  *
  * A descriptor is taken for a socket until the kernel says ENOTSOCK; from then on
@@ -52,7 +52,7 @@ static short wish(const struct bev_socket *s) {
         return s->is_connect_over ? 0 : EV_WRITE;
     if (pe_bev_reads(bev))
         want |= EV_READ;
-    if (bev->is_stuffed && pe_bev_writes(bev))
+    if (bev->would_block && pe_bev_writes(bev))
         want |= EV_WRITE;
     return want;
 }
@@ -159,7 +159,7 @@ static void transmit(struct bev_socket *s) {
         return; /* by a callback of the output */
     if (n > 0)
         pe_bev_did_write(bev, (size_t)n);
-    bev->is_stuffed = pe_evbuffer_len(&bev->output) != 0;
+    bev->would_block = pe_evbuffer_len(&bev->output) != 0;
     err = watch(s);
     if (err == 0)
         err = pe_bev_update_timers(bev);
@@ -176,7 +176,7 @@ static void socket_send(struct bufferevent *bev) {
         transmit(s);
         return;
     }
-    bev->is_stuffed = true; /* until there is a descriptor */
+    bev->would_block = true; /* until there is a descriptor */
     if (pe_bev_update_timers(bev) < 0)
         pe_bev_fail(bev, -ENOMEM);
 }
@@ -242,7 +242,7 @@ static void run_socket(struct event_base *base, struct pe_task *task) {
         /* Reading first: what its callback adds goes out with what is stuck. */
         if ((res & EV_READ) && pe_bev_reads(bev))
             receive(s);
-        if ((res & EV_WRITE) && bev->is_stuffed && pe_bev_writes(bev))
+        if ((res & EV_WRITE) && bev->would_block && pe_bev_writes(bev))
             transmit(s);
     }
     pe_bev_drop(bev);
@@ -276,7 +276,7 @@ static int adopt(struct bev_socket *s, int fd) {
     s->is_socket = true;
     s->is_connect_over = false;
     bev->is_connecting = false;
-    bev->is_stuffed = bev->is_at_end = bev->is_broken = false;
+    bev->would_block = bev->is_at_end = bev->is_broken = false;
     if (bev->is_finishing || bev->is_finished)
         (void)evbuffer_unfreeze(&bev->output, 0); /* clears a bit: cannot fail */
     bev->is_finishing = bev->is_finished = false;
@@ -304,7 +304,7 @@ static int begin_connect(struct bev_socket *s, int err) {
 
     pe_bev_block(bev, EV_READ | EV_WRITE, PE_BLOCK_CONNECT);
     bev->is_connecting = true;
-    bev->is_stuffed = false;
+    bev->would_block = false;
     bev->write_due = false;
     s->is_connect_over = err != -EINPROGRESS;
     s->connect_error = err;

@@ -298,7 +298,7 @@ static void run_flush(struct event_base *base, struct pe_flush *item) {
         bev->write_due = false;
         if (pe_bev_can_send(bev))
             bev->ops->send(bev);
-        else if (is_due && !bev->is_stuffed && bufferevent_getfd(bev) >= 0)
+        else if (is_due && !bev->would_block && bufferevent_getfd(bev) >= 0)
             pe_bev_run_write(bev, 0); /* there is no output; what is stuck would tell itself */
         if (pe_bev_can_finish(bev))
             pe_bev_finish(bev);

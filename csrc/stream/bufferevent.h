@@ -13,7 +13,7 @@
  *    `enable` and `disable` are told when a direction goes on or off.
  *
  * 2. Output is passed on by the table's `send`, when writing is on, there is
- *    output, and the side below is not stuffed. That is called
+ *    output, and the side below would not block. That is called
  *      - when a read or event callback of this bufferevent returns, once,
  *        whatever it added, and whatever was waiting already;
  *      - from the flush list, at the end of the turn, for output of all others
@@ -21,7 +21,7 @@
  *    So a write callback, which a write has brought about, never brings about a
  *    write itself before the end of the turn, nor one that the flush list has
  *    called before the next turn: a fast peer can neither recurse nor starve
- *    the loop. Stuffed means that what is below has not taken all; then that
+ *    the loop. "Would block" means that what is below has not taken all; then that
  *    is waited for (EV_WRITE of a socket), and nothing else sends.
  *    Kinds whose `send` costs no system call pass output on when it is added,
  *    and call no callback then.
@@ -147,7 +147,7 @@ struct bufferevent {
     uint8_t options;                      /* BEV_OPT_ */
     bool is_detached : 1;
     bool is_connecting : 1;
-    bool is_stuffed : 1; /* below takes no more: waits for EV_WRITE */
+    bool would_block : 1; /* below takes no more: waits for EV_WRITE */
     bool write_due : 1;  /* the write callback is owed one call by enable */
     bool is_at_end : 1;    /* a socket has read its last byte, or failed to */
     bool is_finishing : 1; /* shutdown_write: after the output ... */
@@ -179,7 +179,7 @@ static inline bool pe_bev_may_resume(const struct bufferevent *bev) {
 }
 
 static inline bool pe_bev_can_send(const struct bufferevent *bev) {
-    return pe_bev_writes(bev) && !bev->is_stuffed && pe_evbuffer_len(&bev->output) != 0;
+    return pe_bev_writes(bev) && !bev->would_block && pe_evbuffer_len(&bev->output) != 0;
 }
 
 /* --- for the kinds -------------------------------------------------------- */

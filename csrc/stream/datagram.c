@@ -64,7 +64,7 @@ struct evdgram {
     unsigned refs;
     unsigned news;               /* errors of the network in a row */
     bool reads, closes, is_freed;
-    bool is_stuffed;             /* the socket itself is full ... */
+    bool would_block;             /* the socket itself is full ... */
     bool is_lied_to;             /* ... and EV_WRITE says it is not: `retry` is set */
 };
 
@@ -107,7 +107,7 @@ static int watch(struct evdgram *dgram) {
         return 0;
     if (dgram->reads && !pe_timer_is_set(&dgram->read_rest))
         want |= EV_READ;
-    if (dgram->is_stuffed && !dgram->is_lied_to)
+    if (dgram->would_block && !dgram->is_lied_to)
         want |= EV_WRITE;
     return pe_io_set(dgram->base, &dgram->io, want);
 }
@@ -271,7 +271,7 @@ static size_t put_off(struct evdgram *dgram, int err) {
     size_t taken, dropped;
 
     if (err != ENOBUFS && waits_for_socket(dgram)) {
-        dgram->is_stuffed = true;
+        dgram->would_block = true;
         return 0;
     }
     dropped = pe_outbox_rest(&dgram->outbox, pe_clock_now(), &taken);
@@ -310,7 +310,7 @@ static size_t send_ready(struct evdgram *dgram) {
             pe_outbox_pop(&dgram->outbox);
         if (n < 0 && (is_not_now(-n) || n == -ENOBUFS)) {
             done = put_off(dgram, -n);
-            if (dgram->is_stuffed)
+            if (dgram->would_block)
                 break;
         } else if (n < 0) {
             done = give_up_first(dgram, -n);
@@ -346,15 +346,15 @@ static int set_retry(struct evdgram *dgram) {
 static void send_queue(struct evdgram *dgram, bool is_told) {
     int err;
 
-    dgram->is_stuffed = false;
+    dgram->would_block = false;
     dgram->is_lied_to = false;
-    if (send_ready(dgram) > 0 || !dgram->is_stuffed)
+    if (send_ready(dgram) > 0 || !dgram->would_block)
         dgram->write_rest_ns = 0;
     else if (is_told)
         rest_from_writing(dgram);
     if (dgram->is_freed || dgram->base == NULL)
         return;
-    if (!dgram->is_stuffed && !pe_list_empty(&dgram->outbox.ready))
+    if (!dgram->would_block && !pe_list_empty(&dgram->outbox.ready))
         pe_flush_add(dgram->base, &dgram->flush); /* what callbacks have added */
     err = set_retry(dgram);
     if (err == 0)
@@ -389,7 +389,7 @@ static void run_dgram(struct event_base *base, struct pe_task *task) {
     dgram->refs++;
     if ((res & EV_READ) && dgram->reads)
         read_batch(dgram);
-    if ((res & EV_WRITE) && dgram->is_stuffed && !dgram->is_freed)
+    if ((res & EV_WRITE) && dgram->would_block && !dgram->is_freed)
         send_queue(dgram, true);
     drop_ref(dgram);
 }
@@ -424,7 +424,7 @@ int evdgram_send(struct evdgram *dgram, const void *data, size_t len, const stru
         dgram->dropped++;
     if (err < 0)
         return pe_fail(err);
-    if (err > 0 && (!dgram->is_stuffed || may_pass(dgram, addrlen)))
+    if (err > 0 && (!dgram->would_block || may_pass(dgram, addrlen)))
         pe_flush_add(dgram->base, &dgram->flush);
     return 0;
 }

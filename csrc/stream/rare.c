@@ -56,7 +56,7 @@ static bool waits_to_read(const struct bufferevent *bev) {
 static bool waits_to_write(const struct bufferevent *bev) {
     if (bev->is_connecting)
         return (bev->enabled & EV_WRITE) != 0;
-    return pe_bev_writes(bev) && (bev->is_stuffed || pe_filter_is_stuck(bev));
+    return pe_bev_writes(bev) && (bev->would_block || pe_filter_is_stuck(bev));
 }
 
 static int update(struct bufferevent *bev, struct pe_bev_timeout *t, short what, bool waits) {

@@ -60,7 +60,7 @@ struct evbuffer {
     struct pe_seg *first;
     struct pe_seg *last;
     size_t len;
-    struct pe_pool *pool; /* NULL: the depot */
+    struct pe_pool *pool; /* NULL: the free list */
     pe_evbuffer_hook hook;
     struct pe_evbuffer_rare *rare;
     struct pe_call *calls; /* those that are calling out now, innermost first */

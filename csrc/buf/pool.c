@@ -22,7 +22,7 @@
 
 #include "base/list.h"
 #include "base/mem.h"
-#include "buf/depot.h"
+#include "buf/freelist.h"
 #include "buf/seg.h"
 
 #include <stdatomic.h>
@@ -231,7 +231,7 @@ struct pe_seg *pe_pool_take(struct pe_pool *pool, unsigned size_class) {
     struct pe_seg *seg;
 
     if (pool == NULL || pool->closed)
-        return pe_depot_take(size_class);
+        return pe_freelist_take(size_class);
     if (atomic_load_explicit(&pool->returned, memory_order_relaxed) != NULL)
         collect_returned(pool, atomic_exchange_explicit(&pool->returned, NULL,
                                                         memory_order_acquire));
@@ -274,7 +274,7 @@ void pe_pool_give(struct pe_seg *seg, struct pe_pool *pool) {
     unsigned size_class = seg->size_class;
 
     if (block == NULL) {
-        pe_depot_give(seg);
+        pe_freelist_put(seg);
         return;
     }
     ASAN_POISON_MEMORY_REGION(seg + 1, pe_class_bytes(size_class));
@@ -338,7 +338,7 @@ void pe_pool_close(struct pe_pool *pool) {
 
 void pe_pool_join(struct pe_pool *pool) {
     if (pool == NULL)
-        pe_depot_join();
+        pe_freelist_join();
     else if (!pool->closed)
         pool->members++;
     else
@@ -347,7 +347,7 @@ void pe_pool_join(struct pe_pool *pool) {
 
 void pe_pool_leave(struct pe_pool *pool) {
     if (pool == NULL)
-        pe_depot_leave();
+        pe_freelist_leave();
     else if (!pool->closed)
         pool->members--;
     else

@@ -21,7 +21,7 @@
  * closed pool (its base is gone) lives until the last of its segments and
  * buffers is.
  *
- * Buffers of no base have no pool but the depot (depot.h).
+ * Buffers of no base have no pool but the free list (freelist.h).
  */
 #ifndef PE_BUF_POOL_H
 #define PE_BUF_POOL_H
@@ -32,7 +32,7 @@ struct pe_pool;
 struct pe_seg;
 
 /* Under AddressSanitizer what is given back must not be usable: the pool poisons
- * it, the depot keeps nothing. */
+ * it, the free list keeps nothing. */
 #if defined(__SANITIZE_ADDRESS__)
 #define PE_BUF_ASAN 1
 #elif defined(__has_feature)
@@ -67,7 +67,7 @@ struct pe_pool *pe_pool_new(void);
  * out and the last buffer that still uses the pool. NULL is ignored. */
 void pe_pool_close(struct pe_pool *pool);
 
-/* A buffer begins or ends to draw on `pool` (NULL: on the depot). */
+/* A buffer begins or ends to draw on `pool` (NULL: on the free list). */
 void pe_pool_join(struct pe_pool *pool);
 void pe_pool_leave(struct pe_pool *pool);
 

@@ -3,7 +3,7 @@
 #include "buf/seg.h"
 
 #include "base/mem.h"
-#include "buf/depot.h"
+#include "buf/freelist.h"
 #include "buf/file.h"
 
 #include <limits.h>
@@ -34,12 +34,12 @@ void pe_seg_free(struct pe_seg *seg) {
 
 /* Without a pool everything is inline: this is the path of evbuffer_new's. */
 static inline struct pe_seg *take(struct pe_pool *pool, unsigned size_class) {
-    return pool == NULL ? pe_depot_take(size_class) : pe_pool_take(pool, size_class);
+    return pool == NULL ? pe_freelist_take(size_class) : pe_pool_take(pool, size_class);
 }
 
 static inline void give(struct pe_seg *seg, struct pe_pool *pool) {
     if (seg->block == NULL)
-        pe_depot_give(seg);
+        pe_freelist_put(seg);
     else
         pe_pool_give(seg, pool);
 }

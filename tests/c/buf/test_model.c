@@ -17,7 +17,7 @@ static void before(void) {
         pe_mem_fail_nth((long)model_random(3) + 1);
 }
 
-/* Two pools and twice the depot, so that segments wander between all of them. */
+/* Two pools and twice the free list, so that segments wander between all of them. */
 static struct evbuffer *make(int i) {
     struct pe_pool *pool = i == 0 || i == 1 ? pools[i] : NULL;
 

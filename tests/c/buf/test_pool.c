@@ -1,4 +1,4 @@
-/* test_pool.c - segment pools and the depot. */
+/* test_pool.c - segment pools and the free list. */
 #include "base/mem.h"
 #include "buf/pool.h"
 #include "inside.h"
@@ -208,7 +208,7 @@ TEST(closing_a_pool_while_others_give_back_loses_nothing) {
     }
 }
 
-/* --- The depot --- */
+/* --- The free list --- */
 
 static void use_a_buffer(struct evbuffer *buf) {
     static char bytes[9000];
@@ -229,7 +229,7 @@ static void *make_and_use(void *arg) {
     return buf;
 }
 
-TEST(the_depot_is_empty_when_the_last_buffer_is_freed) {
+TEST(the_free_list_is_empty_when_the_last_buffer_is_freed) {
     struct evbuffer *a = evbuffer_new(), *b = evbuffer_new();
 
     use_a_buffer(a);
@@ -240,7 +240,7 @@ TEST(the_depot_is_empty_when_the_last_buffer_is_freed) {
     CHECK_EQ(pe_mem_live_total(), 0);
 }
 
-TEST(a_thread_that_ends_takes_its_depot_with_it) {
+TEST(a_thread_that_ends_takes_its_free_list_with_it) {
     struct evbuffer *mine;
     pthread_t thread;
     void *theirs;

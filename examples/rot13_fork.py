@@ -61,7 +61,7 @@ def accept(listener: socket.socket) -> socket.socket:
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
 
-def bury(children: set[int]) -> None:
+def reap(children: set[int]) -> None:
     """Children that have ended remain as zombies until somebody asks for their status."""
     while children:
         pid, _ = os.waitpid(-1, os.WNOHANG)
@@ -72,7 +72,7 @@ def bury(children: set[int]) -> None:
 
 def run(listener: socket.socket, children: set[int]) -> None:
     while True:
-        bury(children)
+        reap(children)
         try:
             sock = accept(listener)
         except ConnectionAbortedError:
@@ -100,7 +100,7 @@ def run(listener: socket.socket, children: set[int]) -> None:
 
 def stop_children(children: set[int]) -> None:
     for pid in children:
-        os.kill(pid, signal.SIGTERM)  # not buried yet, so the number is still its own
+        os.kill(pid, signal.SIGTERM)  # not waited for yet, so the number is still its own
     for pid in children:
         os.waitpid(pid, 0)
 

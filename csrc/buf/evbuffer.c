@@ -35,12 +35,12 @@ struct evbuffer *evbuffer_new(void) {
 /* Cleanups run while the buffer is still there, frozen at both ends, as they may
  * well call something on it. */
 void pe_evbuffer_fini(struct evbuffer *buf) {
-    struct pe_dead dead = {NULL, NULL};
+    struct pe_released dead = {NULL, NULL};
 
     buf->flags |= PE_BUF_DYING | PE_BUF_FROZEN_START | PE_BUF_FROZEN_END;
     buf->hook = NULL;
     pe_buf_clear(buf, &dead);
-    pe_buf_bury(&dead);
+    pe_buf_release(&dead);
     if (buf->rare != NULL)
         pe_buf_fini_rare(buf);
     for (struct pe_call *call = buf->calls; call != NULL; call = call->outer)
@@ -70,7 +70,7 @@ bool pe_call_leave(struct evbuffer *buf, struct pe_call *call) {
 
 /* --- The chain --- */
 
-void pe_buf_clear(struct evbuffer *buf, struct pe_dead *dead) {
+void pe_buf_clear(struct evbuffer *buf, struct pe_released *dead) {
     struct pe_seg *seg = buf->first;
 
     if (seg == NULL)
@@ -88,7 +88,7 @@ void pe_buf_clear(struct evbuffer *buf, struct pe_dead *dead) {
     } while (seg != NULL);
 }
 
-void pe_buf_consume_segs(struct evbuffer *buf, size_t n, struct pe_dead *dead) {
+void pe_buf_consume_segs(struct evbuffer *buf, size_t n, struct pe_released *dead) {
     if (n == buf->len) {
         pe_buf_clear(buf, dead);
         return;
@@ -111,7 +111,7 @@ void pe_buf_consume_segs(struct evbuffer *buf, size_t n, struct pe_dead *dead) {
 }
 
 void pe_buf_drop_room(struct evbuffer *buf) {
-    struct pe_dead dead = {NULL, NULL}; /* stays empty: rings call nobody */
+    struct pe_released dead = {NULL, NULL}; /* stays empty: rings call nobody */
     struct pe_seg *seg;
 
     if (buf->last == NULL)

@@ -306,7 +306,7 @@ struct evbuffer_ptr evbuffer_search_eol(struct evbuffer *buffer, struct evbuffer
 
 char *evbuffer_readln(struct evbuffer *buffer, size_t *n_read_out,
                       enum evbuffer_eol_style eol_style) {
-    struct pe_dead dead = {NULL, NULL};
+    struct pe_released dead = {NULL, NULL};
     ssize_t len = -1;
     size_t eol_len;
     char *line;
@@ -336,7 +336,7 @@ char *evbuffer_readln(struct evbuffer *buffer, size_t *n_read_out,
         *n_read_out = (size_t)len;
     pe_buf_consume(buffer, (size_t)len + eol_len, &dead);
     pe_buf_tell(buffer, 0, (size_t)len + eol_len);
-    pe_buf_bury(&dead);
+    pe_buf_release(&dead);
     return line;
 }
 

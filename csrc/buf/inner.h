@@ -74,10 +74,10 @@ static inline bool pe_buf_has_files(struct evbuffer *buf) {
 /* Add a copy of `n` bytes: all, or a negative errno and nothing. */
 int pe_buf_append(struct evbuffer *buf, const void *data, size_t n);
 
-void pe_buf_consume_segs(struct evbuffer *buf, size_t n, struct pe_dead *dead);
+void pe_buf_consume_segs(struct evbuffer *buf, size_t n, struct pe_released *dead);
 
 /* Take `n` bytes (0 < n <= len) off the front. */
-static inline void pe_buf_consume(struct evbuffer *buf, size_t n, struct pe_dead *dead) {
+static inline void pe_buf_consume(struct evbuffer *buf, size_t n, struct pe_released *dead) {
     if (n < pe_seg_used(buf->first))
         pe_buf_step(buf, n);
     else
@@ -85,7 +85,7 @@ static inline void pe_buf_consume(struct evbuffer *buf, size_t n, struct pe_dead
 }
 
 /* Let go of every segment. */
-void pe_buf_clear(struct evbuffer *buf, struct pe_dead *dead);
+void pe_buf_clear(struct evbuffer *buf, struct pe_released *dead);
 
 /* Put a segment with bytes behind the last byte: after `last`, before any room
  * that was reserved. */
@@ -118,9 +118,9 @@ static inline void pe_buf_tell(struct evbuffer *buf, size_t added, size_t remove
 /* After `n` bytes went from `from` to `to`. */
 void pe_buf_tell_moved(struct evbuffer *to, struct evbuffer *from, size_t n);
 
-static inline void pe_buf_bury(struct pe_dead *dead) {
+static inline void pe_buf_release(struct pe_released *dead) {
     if (PE_UNLIKELY(dead->first != NULL))
-        pe_dead_run(dead);
+        pe_released_run(dead);
 }
 
 /* Forget callbacks, deferral and pins: the buffer goes away. */

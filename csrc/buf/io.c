@@ -229,7 +229,7 @@ static ssize_t write_front(struct evbuffer *buf, int fd, size_t max, int flags) 
 }
 
 static ssize_t send_front(struct evbuffer *buf, int fd, size_t max, int flags) {
-    struct pe_dead dead = {NULL, NULL};
+    struct pe_released dead = {NULL, NULL};
     ssize_t r;
 
     if (buf->len == 0 || max == 0)
@@ -239,7 +239,7 @@ static ssize_t send_front(struct evbuffer *buf, int fd, size_t max, int flags) {
         pe_buf_consume(buf, (size_t)r, &dead);
         pe_buf_tell(buf, 0, (size_t)r);
     }
-    pe_buf_bury(&dead);
+    pe_buf_release(&dead);
     return r;
 }
 

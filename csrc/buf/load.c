@@ -69,7 +69,7 @@ static struct pe_seg *cut_out(struct evbuffer *buf, struct pe_seg *seg, size_t o
 }
 
 int pe_buf_load_file(struct evbuffer *buf, struct pe_at *at) {
-    struct pe_dead dead = {NULL, NULL};
+    struct pe_released dead = {NULL, NULL};
     struct pe_seg *seg = at->seg, *piece = NULL, *rest = NULL;
     struct evbuffer_file_segment *file = pe_seg_extra(seg)->file;
     const unsigned char *map = pe_file_map(file);
@@ -101,7 +101,7 @@ int pe_buf_load_file(struct evbuffer *buf, struct pe_at *at) {
     }
     if (rest != NULL)
         pe_seg_drop(rest, buf->pool, &dead);
-    pe_buf_bury(&dead); /* calls nobody: `seg` still holds the file */
+    pe_buf_release(&dead); /* calls nobody: `seg` still holds the file */
     pe_free(PE_MEM_SEGMENT, block);
     return err;
 }

@@ -114,9 +114,9 @@ static int move_part(struct evbuffer *to, struct evbuffer *from, size_t n) {
     return 0;
 }
 
-/* Move `n` bytes (0 < n <= len). What `dead` then holds is to be buried last. */
+/* Move `n` bytes (0 < n <= len). What `dead` then holds is to be released last. */
 static int move_bytes(struct evbuffer *to, struct evbuffer *from, size_t n,
-                      struct pe_dead *dead) {
+                      struct pe_released *dead) {
     if (!pe_buf_fits(to, n))
         return -EOVERFLOW;
     if (copied_into_room(to, from, n)) {
@@ -130,13 +130,13 @@ static int move_bytes(struct evbuffer *to, struct evbuffer *from, size_t n,
 }
 
 static int move_and_tell(struct evbuffer *to, struct evbuffer *from, size_t n) {
-    struct pe_dead dead = {NULL, NULL};
+    struct pe_released dead = {NULL, NULL};
     int err = move_bytes(to, from, n, &dead);
 
     if (err != 0)
         return err;
     pe_buf_tell_moved(to, from, n);
-    pe_buf_bury(&dead);
+    pe_buf_release(&dead);
     return 0;
 }
 
@@ -225,7 +225,7 @@ int evbuffer_prepend_buffer(struct evbuffer *outbuf, struct evbuffer *inbuf) {
 
 /* Segments that show all of `inbuf`, linked to each other; NULL: out of memory. */
 static struct pe_seg *shares_of(struct evbuffer *outbuf, struct evbuffer *inbuf) {
-    struct pe_dead dead = {NULL, NULL}; /* stays empty: `inbuf` still holds everything */
+    struct pe_released dead = {NULL, NULL}; /* stays empty: `inbuf` still holds everything */
     struct pe_seg *first = NULL, **link = &first;
 
     for (struct pe_seg *seg = inbuf->first; seg != NULL; seg = seg->next) {

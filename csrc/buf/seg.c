@@ -135,7 +135,7 @@ struct pe_seg *pe_seg_share(struct pe_pool *pool, struct pe_seg *seg, size_t off
     return share;
 }
 
-static void dead_push(struct pe_dead *dead, struct pe_seg *seg) {
+static void released_push(struct pe_released *dead, struct pe_seg *seg) {
     seg->next = NULL;
     if (dead->last != NULL)
         dead->last->next = seg;
@@ -144,7 +144,7 @@ static void dead_push(struct pe_dead *dead, struct pe_seg *seg) {
     dead->last = seg;
 }
 
-void pe_seg_drop_shared(struct pe_seg *seg, struct pe_pool *pool, struct pe_dead *dead) {
+void pe_seg_drop_shared(struct pe_seg *seg, struct pe_pool *pool, struct pe_released *dead) {
     while (seg != NULL) {
         struct pe_seg *source = NULL;
 
@@ -155,7 +155,7 @@ void pe_seg_drop_shared(struct pe_seg *seg, struct pe_pool *pool, struct pe_dead
             source = pe_seg_extra(seg)->source;
         } else if (seg->kind == PE_SEG_FILE ||
                    (seg->kind == PE_SEG_LENT && pe_seg_extra(seg)->cleanup != NULL)) {
-            dead_push(dead, seg);
+            released_push(dead, seg);
             return;
         }
         give(seg, pool);
@@ -163,7 +163,7 @@ void pe_seg_drop_shared(struct pe_seg *seg, struct pe_pool *pool, struct pe_dead
     }
 }
 
-void pe_dead_run(struct pe_dead *dead) {
+void pe_released_run(struct pe_released *dead) {
     struct pe_seg *seg = dead->first;
 
     while (seg != NULL) {

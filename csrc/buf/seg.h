@@ -194,18 +194,18 @@ static inline void pe_seg_reopen(struct pe_seg *seg) {
 }
 
 /* Segments whose cleanups are due, run when the buffers are in order again. */
-struct pe_dead {
+struct pe_released {
     struct pe_seg *first;
     struct pe_seg *last;
 };
 
-void pe_seg_drop_shared(struct pe_seg *seg, struct pe_pool *pool, struct pe_dead *dead);
+void pe_seg_drop_shared(struct pe_seg *seg, struct pe_pool *pool, struct pe_released *dead);
 
 /* Give up a reference, for a buffer of `pool`. The last one gives the segment
  * back, or puts it onto `dead` when that calls out. A ring that nobody shares
  * needs no atomic write. */
 static inline void pe_seg_drop(struct pe_seg *seg, struct pe_pool *pool,
-                               struct pe_dead *dead) {
+                               struct pe_released *dead) {
     if (seg->kind == PE_SEG_RING && pe_seg_alone(seg))
         pe_pool_give(seg, pool);
     else
@@ -213,6 +213,6 @@ static inline void pe_seg_drop(struct pe_seg *seg, struct pe_pool *pool,
 }
 
 /* Run the cleanups. No buffer is touched: they may be gone. */
-void pe_dead_run(struct pe_dead *dead);
+void pe_released_run(struct pe_released *dead);
 
 #endif

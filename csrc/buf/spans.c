@@ -28,7 +28,7 @@ static int gather(const struct evbuffer *buf, struct pe_seg *ring, struct pe_seg
 /* Take the `n` bytes that `ring`, which is first, has gathered off the segments behind
  * it. */
 static void drop_gathered(struct evbuffer *buf, struct pe_seg *ring, size_t n,
-                          struct pe_dead *dead) {
+                          struct pe_released *dead) {
     buf->epoch++;
     while (n > 0) {
         struct pe_seg *seg = ring->next;
@@ -49,7 +49,7 @@ static void drop_gathered(struct evbuffer *buf, struct pe_seg *ring, size_t n,
 
 unsigned char *evbuffer_pullup(struct evbuffer *buf, ev_ssize_t size) {
     size_t n = size < 0 ? buf->len : (size_t)size;
-    struct pe_dead dead = {NULL, NULL};
+    struct pe_released dead = {NULL, NULL};
     struct pe_seg *first = buf->first, *ring;
     unsigned char *bytes;
     int err = 0;
@@ -87,7 +87,7 @@ unsigned char *evbuffer_pullup(struct evbuffer *buf, ev_ssize_t size) {
         return NULL;
     }
     bytes = pe_seg_at(buf->first, 0);
-    pe_buf_bury(&dead);
+    pe_buf_release(&dead);
     return bytes;
 }
 
@@ -376,7 +376,7 @@ int pe_evbuffer_reserve_pin(struct evbuffer *buf, size_t n, struct pe_pin *pin) 
 
 void pe_evbuffer_unpin(struct pe_pin *pin) {
     struct evbuffer *buf = pin->buf;
-    struct pe_dead dead = {NULL, NULL};
+    struct pe_released dead = {NULL, NULL};
 
     pe_list_remove(&pin->link);
     pin->buf = NULL;
@@ -384,7 +384,7 @@ void pe_evbuffer_unpin(struct pe_pin *pin) {
         buf->flags &= (uint8_t)~PE_BUF_PINNED;
     pe_seg_drop(pin->seg, buf != NULL ? buf->pool : NULL, &dead);
     pin->seg = NULL;
-    pe_buf_bury(&dead);
+    pe_buf_release(&dead);
 }
 
 int pe_evbuffer_commit_pin(struct pe_pin *pin, size_t n) {

@@ -7,11 +7,11 @@
 
 /* Drain `n` <= len bytes, and say so. */
 static inline void drop_front(struct evbuffer *buf, size_t n) {
-    struct pe_dead dead = {NULL, NULL};
+    struct pe_released dead = {NULL, NULL};
 
     pe_buf_consume(buf, n, &dead);
     pe_buf_tell(buf, 0, n);
-    pe_buf_bury(&dead);
+    pe_buf_release(&dead);
 }
 
 void pe_evbuffer_take(struct evbuffer *buf, size_t n) {

@@ -6,7 +6,7 @@
 #include "buf/pool.h"
 #include "event2/buffer.h"
 #include "stream/bufferevent.h"
-#include "stream/perbase.h"
+#include "stream/context.h"
 #include "stream/rare.h"
 #include "stream/ratelimit.h"
 
@@ -163,19 +163,19 @@ static bool is_busy(struct bufferevent *bev) {
 }
 
 int bufferevent_base_set(struct event_base *base, struct bufferevent *bev) {
-    struct pe_perbase *pb;
+    struct pe_stream_context *context;
 
     if (base == NULL || bev->is_detached || bev->base == NULL)
         return pe_fail(-EINVAL);
     if (is_busy(bev))
         return pe_fail(-EBUSY);
-    pb = pe_perbase_of(base);
-    if (pb == NULL)
+    context = pe_stream_context_of(base);
+    if (context == NULL)
         return pe_fail(-ENOMEM);
     pe_list_remove(&bev->of_base);
-    pe_list_push_back(&pb->bufferevents, &bev->of_base);
-    change_pool(&bev->input, pb->pool);
-    change_pool(&bev->output, pb->pool);
+    pe_list_push_back(&context->bufferevents, &bev->of_base);
+    change_pool(&bev->input, context->pool);
+    change_pool(&bev->output, context->pool);
     bev->base = base;
     return 0;
 }

@@ -23,7 +23,7 @@
 #include "buf/seg.h"
 #include "event2/buffer.h"
 #include "stream/bufferevent.h"
-#include "stream/perbase.h"
+#include "stream/context.h"
 #include "stream/rare.h"
 #include "stream/socket.h"
 
@@ -474,16 +474,16 @@ const struct pe_bev_ops pe_bev_socket_ops = {
 
 /* What a listener has just accepted need not be asked for its peer. */
 static void note_peer(struct bufferevent *bev, int fd) {
-    struct pe_perbase *pb = pe_perbase_of(bev->base); /* there is one: pe_bev_new made it */
+    struct pe_stream_context *context = pe_stream_context_of(bev->base); /* there is one: pe_bev_new made it */
 
     if (fd < 0)
         return;
-    if (pb->accepted_addr == NULL || pb->accepted_fd != fd) {
+    if (context->accepted_addr == NULL || context->accepted_fd != fd) {
         pe_peer_ask(bev, fd);
         return;
     }
-    pe_peer_note(bev, pb->accepted_addr, pb->accepted_len, false);
-    pb->accepted_addr = NULL; /* once: the number may come again */
+    pe_peer_note(bev, context->accepted_addr, context->accepted_len, false);
+    context->accepted_addr = NULL; /* once: the number may come again */
 }
 
 struct bufferevent *bufferevent_socket_new(struct event_base *base, evutil_socket_t fd,

@@ -11,7 +11,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "event2/buffer.h"
-#include "stream/perbase.h"
+#include "stream/context.h"
 #include "stream/rare.h"
 #include "stream/ratelimit.h"
 
@@ -26,10 +26,10 @@ static void output_changed(struct evbuffer *buf, size_t added, size_t removed);
 
 struct bufferevent *pe_bev_new(const struct pe_bev_ops *ops, struct event_base *base,
                                int options) {
-    struct pe_perbase *pb = pe_perbase_of(base);
+    struct pe_stream_context *context = pe_stream_context_of(base);
     struct bufferevent *bev;
 
-    if (pb == NULL)
+    if (context == NULL)
         return NULL;
     bev = pe_calloc(PE_MEM_STREAM, 1, ops->size);
     if (bev == NULL)
@@ -39,11 +39,11 @@ struct bufferevent *pe_bev_new(const struct pe_bev_ops *ops, struct event_base *
     bev->options = (uint8_t)options;
     bev->enabled = EV_WRITE;
     bev->refs = 1;
-    pe_list_push_back(&pb->bufferevents, &bev->of_base);
+    pe_list_push_back(&context->bufferevents, &bev->of_base);
     pe_task_init(&bev->task, run_task, event_base_get_npriorities(base) / 2);
     pe_flush_init(&bev->flush, run_flush);
-    pe_evbuffer_init(&bev->input, pb->pool, NULL);
-    pe_evbuffer_init(&bev->output, pb->pool, output_changed);
+    pe_evbuffer_init(&bev->input, context->pool, NULL);
+    pe_evbuffer_init(&bev->output, context->pool, output_changed);
     /* Freezing sets a bit: it cannot fail. */
     (void)evbuffer_freeze(&bev->input, 0);
     (void)evbuffer_freeze(&bev->output, 1);

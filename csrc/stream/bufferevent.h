@@ -123,7 +123,7 @@ struct pe_bev_limits {
 struct bufferevent {
     const struct pe_bev_ops *ops;
     struct event_base *base;     /* NULL: it was freed */
-    struct pe_link of_base;      /* in struct pe_perbase */
+    struct pe_link of_base;      /* in struct pe_stream_context */
     struct pe_bev_rare *rare;    /* NULL: nothing seldom is used */
     const struct pe_bev_limits *limits; /* NULL: none */
     bufferevent_data_cb readcb;

@@ -11,11 +11,11 @@
 #include "base/mem.h"
 #include "buf/evbuffer.h"
 #include "loop/base.h"
-#include "stream/perbase.h"
+#include "stream/context.h"
 
 struct deferral {
     struct pe_task task;
-    struct pe_link of_base;  /* in struct pe_perbase */
+    struct pe_link of_base;  /* in struct pe_stream_context */
     struct event_base *base; /* NULL: it was freed, nothing runs any more */
     struct evbuffer *buf;
 };
@@ -50,14 +50,14 @@ void pe_deferral_orphan(struct pe_link *of_base) {
 }
 
 int evbuffer_defer_callbacks(struct evbuffer *buffer, struct event_base *base) {
-    struct pe_perbase *pb;
+    struct pe_stream_context *context;
     struct deferral *d;
     int err;
 
     if (base == NULL)
         return pe_fail(-EINVAL);
-    pb = pe_perbase_of(base);
-    d = pb != NULL ? pe_malloc(PE_MEM_STREAM, sizeof(*d)) : NULL;
+    context = pe_stream_context_of(base);
+    d = context != NULL ? pe_malloc(PE_MEM_STREAM, sizeof(*d)) : NULL;
     if (d == NULL)
         return pe_fail(-ENOMEM);
     pe_task_init(&d->task, run_deferral, event_base_get_npriorities(base) / 2);
@@ -69,6 +69,6 @@ int evbuffer_defer_callbacks(struct evbuffer *buffer, struct event_base *base) {
         pe_free(PE_MEM_STREAM, d);
         return pe_fail(err);
     }
-    pe_list_push_back(&pb->deferrals, &d->of_base);
+    pe_list_push_back(&context->deferrals, &d->of_base);
     return 0;
 }

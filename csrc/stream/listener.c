@@ -35,7 +35,7 @@
 #include "base/mem.h"
 #include "base/sock.h"
 #include "loop/base.h"
-#include "stream/perbase.h"
+#include "stream/context.h"
 #include "stream/stale.h"
 
 #define BATCH_MAX 64u
@@ -49,7 +49,7 @@
 
 struct evconnlistener {
     struct event_base *base; /* NULL: it was freed */
-    struct pe_link of_base;  /* in struct pe_perbase */
+    struct pe_link of_base;  /* in struct pe_stream_context */
     evconnlistener_cb cb;    /* NULL: connections wait */
     evconnlistener_errorcb errorcb;
     void *arg;
@@ -144,7 +144,7 @@ static bool is_connections_error(int err) {
 
 /* Accept one connection and hand it on. 0 or a negative errno. */
 static int accept_one(struct evconnlistener *lev) {
-    struct pe_perbase *pb = pe_perbase_of(lev->base); /* there is one, made with `lev` */
+    struct pe_stream_context *context = pe_stream_context_of(lev->base); /* there is one, made with `lev` */
     struct sockaddr_storage peer;
     socklen_t len = sizeof(peer);
     int fd;
@@ -159,11 +159,11 @@ static int accept_one(struct evconnlistener *lev) {
     lev->rest_ns = 0;
     if (len > sizeof(peer))
         len = sizeof(peer);
-    pb->accepted_fd = fd;
-    pb->accepted_addr = (struct sockaddr *)&peer;
-    pb->accepted_len = len;
+    context->accepted_fd = fd;
+    context->accepted_addr = (struct sockaddr *)&peer;
+    context->accepted_len = len;
     lev->cb(lev, fd, (struct sockaddr *)&peer, (int)len, lev->arg);
-    pb->accepted_addr = NULL;
+    context->accepted_addr = NULL;
     return 0;
 }
 
@@ -239,10 +239,10 @@ unsigned long pe_listener_calls(const struct evconnlistener *lev) {
 
 static struct evconnlistener *listener_new(struct event_base *base, evconnlistener_cb cb,
                                            void *ptr, unsigned flags, int fd) {
-    struct pe_perbase *pb = pe_perbase_of(base);
+    struct pe_stream_context *context = pe_stream_context_of(base);
     struct evconnlistener *lev;
 
-    if (pb == NULL)
+    if (context == NULL)
         return NULL;
     lev = pe_calloc(PE_MEM_LISTENER, 1, sizeof(*lev));
     if (lev == NULL)
@@ -257,7 +257,7 @@ static struct evconnlistener *listener_new(struct event_base *base, evconnlisten
     pe_io_init(&lev->io, fd, run_listener, event_base_get_npriorities(base) / 2);
     pe_timer_init(&lev->rest, end_rest);
     pe_flush_init(&lev->turn_end, end_turn);
-    pe_list_push_back(&pb->listeners, &lev->of_base);
+    pe_list_push_back(&context->listeners, &lev->of_base);
     return lev;
 }
 

@@ -16,7 +16,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "stream/bufferevent.h"
-#include "stream/perbase.h"
+#include "stream/context.h"
 #include "stream/rare.h"
 #include "stream/ratelimit.h"
 
@@ -27,7 +27,7 @@ struct bufferevent_rate_limit_group {
     struct ev_token_bucket_cfg cfg; /* a copy */
     struct pe_bucket bucket;
     struct pe_timer timer;
-    struct pe_link of_base; /* in struct pe_perbase */
+    struct pe_link of_base; /* in struct pe_stream_context */
     struct pe_link members; /* struct pe_rate.of_group */
     size_t count;
     size_t wanted_share; /* as it was set */
@@ -264,10 +264,10 @@ void pe_rate_group_leave(struct pe_rate *r) {
 
 struct bufferevent_rate_limit_group *
 bufferevent_rate_limit_group_new(struct event_base *base, const struct ev_token_bucket_cfg *cfg) {
-    struct pe_perbase *pb = base != NULL && cfg != NULL ? pe_perbase_of(base) : NULL;
+    struct pe_stream_context *context = base != NULL && cfg != NULL ? pe_stream_context_of(base) : NULL;
     struct bufferevent_rate_limit_group *group;
 
-    group = pb != NULL ? pe_calloc(PE_MEM_STREAM, 1, sizeof(*group)) : NULL;
+    group = context != NULL ? pe_calloc(PE_MEM_STREAM, 1, sizeof(*group)) : NULL;
     if (group == NULL) {
         errno = base == NULL || cfg == NULL ? EINVAL : ENOMEM;
         return NULL;
@@ -280,7 +280,7 @@ bufferevent_rate_limit_group_new(struct event_base *base, const struct ev_token_
     pe_task_init(&group->asked, run_asked, 0);
     group->asked.state = EVLIST_INTERNAL; /* no callback that EVLOOP_ONCE waits for */
     pe_list_init(&group->members);
-    pe_list_push_back(&pb->groups, &group->of_base);
+    pe_list_push_back(&context->groups, &group->of_base);
     group->wanted_share = DEFAULT_MIN_SHARE;
     group->refs = 1;
     return group;

@@ -1,12 +1,12 @@
-/* perbase.h - what the streams of one event base share.
+/* context.h - what the streams of one event base share.
  *
  * The pool that their buffers draw on, and lists of all that live on the base.
  * The lists are there for the day the base is freed first, which is a fault of
  * the program: what is left then forgets the base, so that freeing it later
  * is safe still. Made with the first stream of a base, freed with the base.
  */
-#ifndef PE_STREAM_PERBASE_H
-#define PE_STREAM_PERBASE_H
+#ifndef PE_STREAM_CONTEXT_H
+#define PE_STREAM_CONTEXT_H
 
 #include <sys/socket.h>
 
@@ -15,7 +15,7 @@
 struct event_base;
 struct pe_pool;
 
-struct pe_perbase {
+struct pe_stream_context {
     struct pe_pool *pool;
     struct pe_link bufferevents; /* struct bufferevent.of_base */
     struct pe_link listeners;    /* struct evconnlistener.of_base */
@@ -29,7 +29,7 @@ struct pe_perbase {
 };
 
 /* That of `base`; NULL when memory is out. */
-struct pe_perbase *pe_perbase_of(struct event_base *base);
+struct pe_stream_context *pe_stream_context_of(struct event_base *base);
 
 /* Called by the above in a forked child for each, to forget what threads that are not
  * there were doing. They call nothing out. */

@@ -20,7 +20,7 @@ enum pe_mem_kind {
     PE_MEM_TIMER,    /* timer heap */
     PE_MEM_BACKEND,  /* a backend's own state */
     PE_MEM_SIGNAL,   /* signal tables */
-    PE_MEM_BUFFER,   /* struct evbuffer and its rare parts */
+    PE_MEM_BUFFER,   /* struct evbuffer and its extras */
     PE_MEM_SEGMENT,  /* evbuffer segments outside a pool, references */
     PE_MEM_POOL,     /* segment pools and their blocks */
     PE_MEM_STREAM,   /* bufferevents */

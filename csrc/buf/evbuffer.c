@@ -41,8 +41,8 @@ void pe_evbuffer_fini(struct evbuffer *buf) {
     buf->hook = NULL;
     pe_buf_clear(buf, &dead);
     pe_buf_release(&dead);
-    if (buf->rare != NULL)
-        pe_buf_fini_rare(buf);
+    if (buf->extras != NULL)
+        pe_buf_fini_extras(buf);
     for (struct pe_call *call = buf->calls; call != NULL; call = call->outer)
         call->gone = true;
     pe_pool_leave(buf->pool);
@@ -208,20 +208,20 @@ size_t evbuffer_get_contiguous_space(const struct evbuffer *buf) {
 }
 
 int evbuffer_set_max_read(struct evbuffer *buf, size_t max) {
-    struct pe_evbuffer_rare *rare;
+    struct pe_evbuffer_extras *extras;
 
     if (max == 0 || max > INT_MAX)
         return pe_fail(-EINVAL);
-    rare = pe_buf_rare(buf);
-    if (rare == NULL)
+    extras = pe_buf_extras(buf);
+    if (extras == NULL)
         return pe_fail(-ENOMEM);
-    rare->max_read = max;
+    extras->max_read = max;
     return 0;
 }
 
 size_t evbuffer_get_max_read(struct evbuffer *buf) {
-    if (buf->rare != NULL && buf->rare->max_read != 0)
-        return buf->rare->max_read;
+    if (buf->extras != NULL && buf->extras->max_read != 0)
+        return buf->extras->max_read;
     return buf->flags & PE_BUF_ALLOCATED ? MAX_READ_DEFAULT : MAX_READ_EMBEDDED;
 }
 

@@ -16,7 +16,7 @@
  *     expand or reserve has made. Any other emptied segment has gone back.
  *
  * `struct evbuffer` is embedded where that saves memory: a bufferevent holds
- * two. What few buffers need is behind `rare`, made when first used.
+ * two. What few buffers need is behind `extras`, made when first used.
  *
  * Calling out: the hook, callbacks and cleanups may call anything on the buffer,
  * free it included. So a call first changes the buffer, then calls out, then
@@ -41,7 +41,7 @@
 
 struct pe_pool;
 struct pe_seg;
-struct pe_evbuffer_rare;
+struct pe_evbuffer_extras;
 
 /* The owner's notice that a call has added and removed that many bytes: once per
  * call, before the user's callbacks. */
@@ -62,7 +62,7 @@ struct evbuffer {
     size_t len;
     struct pe_pool *pool; /* NULL: the free list */
     pe_evbuffer_hook hook;
-    struct pe_evbuffer_rare *rare;
+    struct pe_evbuffer_extras *extras;
     struct pe_call *calls; /* those that are calling out now, innermost first */
     size_t searched;       /* no `searched_for` ends before here */
     uint32_t epoch;        /* changes when a struct evbuffer_ptr goes stale */

@@ -407,7 +407,7 @@ static bool equal_at(const struct evbuffer *buf, struct pe_look *look, struct pe
 }
 
 /* `what` among the `n` bytes at `p`. memchr for its first byte is quickest while
- * that is rare; where it is not, memmem does not go back over bytes seen. */
+ * that is extras; where it is not, memmem does not go back over bytes seen. */
 static const unsigned char *find_in_span(const unsigned char *p, size_t n, const char *what,
                                          size_t len) {
     const unsigned char *end = p + n;

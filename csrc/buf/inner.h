@@ -27,7 +27,7 @@
 #define PE_COLD __attribute__((noinline)) /* keeps the registers of hot paths few */
 
 /* What only some buffers need. */
-struct pe_evbuffer_rare {
+struct pe_evbuffer_extras {
     struct evbuffer *buf;
     struct pe_link of_all; /* notify.c: for a forked child */
     struct pe_link callbacks; /* of struct evbuffer_cb_entry, newest first */
@@ -41,8 +41,8 @@ struct pe_evbuffer_rare {
     size_t added, removed; /* since deferred callbacks last ran */
 };
 
-/* The rare part, made when it is not there; NULL when memory is out. */
-struct pe_evbuffer_rare *pe_buf_rare(struct evbuffer *buf);
+/* The extras, made when they are not there; NULL when memory is out. */
+struct pe_evbuffer_extras *pe_buf_extras(struct evbuffer *buf);
 
 /* --- Look --- */
 
@@ -109,7 +109,7 @@ void pe_buf_tell_slowly(struct evbuffer *buf, size_t added, size_t removed);
 
 /* A connection's buffers have a hook and seldom more: that is called from here. */
 static inline void pe_buf_tell(struct evbuffer *buf, size_t added, size_t removed) {
-    if (PE_UNLIKELY(buf->rare != NULL))
+    if (PE_UNLIKELY(buf->extras != NULL))
         pe_buf_tell_slowly(buf, added, removed);
     else if (buf->hook != NULL && (added | removed) != 0)
         buf->hook(buf, added, removed);
@@ -124,7 +124,7 @@ static inline void pe_buf_release(struct pe_released *dead) {
 }
 
 /* Forget callbacks, deferral and pins: the buffer goes away. */
-void pe_buf_fini_rare(struct evbuffer *buf);
+void pe_buf_fini_extras(struct evbuffer *buf);
 
 /* --- Places --- */
 

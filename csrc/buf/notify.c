@@ -13,7 +13,7 @@
  *   - A fork leaves the child with calls that never end, of threads that it does
  *     not have. So all buffers with callbacks are in one list, and in the child
  *     such calls are forgotten at once.
- *   - Deferred: the counts add up in the rare part until the loop calls
+ *   - Deferred: the counts add up in the extras until the loop calls
  *     pe_evbuffer_run_deferred(); the owner's hook is never deferred.
  */
 #include "buf/inner.h"
@@ -31,7 +31,7 @@ struct evbuffer_cb_entry {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
-static struct pe_link all_rare = {&all_rare, &all_rare};
+static struct pe_link all_extras = {&all_extras, &all_extras};
 
 static void lock_all(void) {
     pthread_mutex_lock(&lock);
@@ -44,8 +44,8 @@ static void unlock_all(void) {
 static void mend_all(void) {
     struct pe_link *at;
 
-    for (at = all_rare.next; at != &all_rare; at = at->next)
-        pe_evbuffer_mend(pe_container(at, struct pe_evbuffer_rare, of_all)->buf);
+    for (at = all_extras.next; at != &all_extras; at = at->next)
+        pe_evbuffer_mend(pe_container(at, struct pe_evbuffer_extras, of_all)->buf);
     unlock_all();
 }
 
@@ -53,50 +53,50 @@ static void guard_fork(void) {
     pthread_atfork(lock_all, unlock_all, mend_all);
 }
 
-/* --- The rare part --- */
+/* --- The extras --- */
 
-struct pe_evbuffer_rare *pe_buf_rare(struct evbuffer *buf) {
-    struct pe_evbuffer_rare *rare = buf->rare;
+struct pe_evbuffer_extras *pe_buf_extras(struct evbuffer *buf) {
+    struct pe_evbuffer_extras *extras = buf->extras;
 
-    if (rare != NULL)
-        return rare;
-    rare = pe_calloc(PE_MEM_BUFFER, 1, sizeof(*rare));
-    if (rare == NULL)
+    if (extras != NULL)
+        return extras;
+    extras = pe_calloc(PE_MEM_BUFFER, 1, sizeof(*extras));
+    if (extras == NULL)
         return NULL;
-    pe_list_init(&rare->callbacks);
-    pe_list_init(&rare->pins);
-    rare->buf = buf;
-    buf->rare = rare;
+    pe_list_init(&extras->callbacks);
+    pe_list_init(&extras->pins);
+    extras->buf = buf;
+    buf->extras = extras;
     pthread_once(&fork_once, guard_fork);
     lock_all();
-    pe_list_push_back(&all_rare, &rare->of_all);
+    pe_list_push_back(&all_extras, &extras->of_all);
     unlock_all();
-    return rare;
+    return extras;
 }
 
-void pe_buf_fini_rare(struct evbuffer *buf) {
-    struct pe_evbuffer_rare *rare = buf->rare;
+void pe_buf_fini_extras(struct evbuffer *buf) {
+    struct pe_evbuffer_extras *extras = buf->extras;
     struct pe_link *link;
 
-    if (rare->defer != NULL)
-        rare->defer->forget(buf, rare->defer_arg);
-    while ((link = pe_list_pop_front(&rare->callbacks)) != NULL)
+    if (extras->defer != NULL)
+        extras->defer->forget(buf, extras->defer_arg);
+    while ((link = pe_list_pop_front(&extras->callbacks)) != NULL)
         pe_free(PE_MEM_BUFFER, pe_container(link, struct evbuffer_cb_entry, link));
-    while ((link = pe_list_pop_front(&rare->pins)) != NULL)
+    while ((link = pe_list_pop_front(&extras->pins)) != NULL)
         pe_container(link, struct pe_pin, link)->buf = NULL;
     lock_all();
-    pe_list_remove(&rare->of_all);
+    pe_list_remove(&extras->of_all);
     unlock_all();
-    buf->rare = NULL;
+    buf->extras = NULL;
     pe_free(PE_MEM_BUFFER, rare);
 }
 
 /* --- Running --- */
 
-static void sweep_removed(struct pe_evbuffer_rare *rare) {
-    struct pe_link *link = rare->callbacks.next;
+static void sweep_removed(struct pe_evbuffer_extras *extras) {
+    struct pe_link *link = extras->callbacks.next;
 
-    while (link != &rare->callbacks) {
+    while (link != &extras->callbacks) {
         struct evbuffer_cb_entry *ent = pe_container(link, struct evbuffer_cb_entry, link);
 
         link = link->next;
@@ -109,23 +109,23 @@ static void sweep_removed(struct pe_evbuffer_rare *rare) {
 
 void pe_evbuffer_mend(struct evbuffer *buf) {
     unsigned left = pe_calls_mend(&buf->calls);
-    struct pe_evbuffer_rare *rare = buf->rare;
+    struct pe_evbuffer_extras *extras = buf->extras;
 
-    if (rare == NULL || rare->running <= left)
+    if (extras == NULL || extras->running <= left)
         return;
-    rare->running = left; /* each of those may be walking over the list */
+    extras->running = left; /* each of those may be walking over the list */
     if (left == 0)
-        sweep_removed(rare);
+        sweep_removed(extras);
 }
 
 /* Call everybody; the caller has entered `call`. False: the buffer is gone. */
 static bool run_callbacks(struct evbuffer *buf, const struct pe_call *call,
                           const struct evbuffer_cb_info *info) {
-    struct pe_evbuffer_rare *rare = buf->rare;
+    struct pe_evbuffer_extras *extras = buf->extras;
     struct pe_link *link;
 
-    rare->running++;
-    for (link = rare->callbacks.next; link != &rare->callbacks; link = link->next) {
+    extras->running++;
+    for (link = extras->callbacks.next; link != &extras->callbacks; link = link->next) {
         struct evbuffer_cb_entry *ent = pe_container(link, struct evbuffer_cb_entry, link);
 
         if (ent->fn == NULL || !(ent->flags & EVBUFFER_CB_ENABLED))
@@ -134,28 +134,28 @@ static bool run_callbacks(struct evbuffer *buf, const struct pe_call *call,
         if (call->gone)
             return false;
     }
-    if (--rare->running == 0)
-        sweep_removed(rare);
+    if (--extras->running == 0)
+        sweep_removed(extras);
     return true;
 }
 
 static bool has_callbacks(const struct evbuffer *buf) {
-    return buf->rare != NULL && !pe_list_empty(&buf->rare->callbacks);
+    return buf->extras != NULL && !pe_list_empty(&buf->extras->callbacks);
 }
 
 static void tell_callbacks(struct evbuffer *buf, struct pe_call *call,
                            const struct evbuffer_cb_info *info) {
-    struct pe_evbuffer_rare *rare = buf->rare;
+    struct pe_evbuffer_extras *extras = buf->extras;
 
-    if (rare->defer == NULL) {
+    if (extras->defer == NULL) {
         (void)run_callbacks(buf, call, info);
         return;
     }
-    rare->added += info->n_added;
-    rare->removed += info->n_deleted;
-    if (!rare->scheduled) {
-        rare->scheduled = true;
-        rare->defer->schedule(buf, rare->defer_arg);
+    extras->added += info->n_added;
+    extras->removed += info->n_deleted;
+    if (!extras->scheduled) {
+        extras->scheduled = true;
+        extras->defer->schedule(buf, extras->defer_arg);
     }
 }
 
@@ -181,7 +181,7 @@ void pe_buf_tell_slowly(struct evbuffer *buf, size_t added, size_t removed) {
 void pe_buf_tell_moved(struct evbuffer *to, struct evbuffer *from, size_t n) {
     struct pe_call call;
 
-    if (from->hook == NULL && from->rare == NULL) {
+    if (from->hook == NULL && from->extras == NULL) {
         pe_buf_tell(to, n, 0);
         return;
     }
@@ -195,15 +195,15 @@ void pe_buf_tell_moved(struct evbuffer *to, struct evbuffer *from, size_t n) {
 
 struct evbuffer_cb_entry *evbuffer_add_cb(struct evbuffer *buffer, evbuffer_cb_func cb,
                                           void *cbarg) {
-    struct pe_evbuffer_rare *rare;
+    struct pe_evbuffer_extras *extras;
     struct evbuffer_cb_entry *ent;
 
     if (cb == NULL) {
         errno = EINVAL;
         return NULL;
     }
-    rare = pe_buf_rare(buffer);
-    ent = rare != NULL ? pe_malloc(PE_MEM_BUFFER, sizeof(*ent)) : NULL;
+    extras = pe_buf_extras(buffer);
+    ent = extras != NULL ? pe_malloc(PE_MEM_BUFFER, sizeof(*ent)) : NULL;
     if (ent == NULL) {
         errno = ENOMEM;
         return NULL;
@@ -212,12 +212,12 @@ struct evbuffer_cb_entry *evbuffer_add_cb(struct evbuffer *buffer, evbuffer_cb_f
     ent->arg = cbarg;
     ent->flags = EVBUFFER_CB_ENABLED;
     pe_list_init(&ent->link);
-    pe_list_push_front(&rare->callbacks, &ent->link);
+    pe_list_push_front(&extras->callbacks, &ent->link);
     return ent;
 }
 
 int evbuffer_remove_cb_entry(struct evbuffer *buffer, struct evbuffer_cb_entry *ent) {
-    if (buffer->rare->running > 0) {
+    if (buffer->extras->running > 0) {
         ent->fn = NULL;
         return 0;
     }
@@ -229,9 +229,9 @@ int evbuffer_remove_cb_entry(struct evbuffer *buffer, struct evbuffer_cb_entry *
 int evbuffer_remove_cb(struct evbuffer *buffer, evbuffer_cb_func cb, void *cbarg) {
     struct pe_link *link;
 
-    if (buffer->rare == NULL || cb == NULL)
+    if (buffer->extras == NULL || cb == NULL)
         return pe_fail(-ENOENT);
-    for (link = buffer->rare->callbacks.next; link != &buffer->rare->callbacks;
+    for (link = buffer->extras->callbacks.next; link != &buffer->extras->callbacks;
          link = link->next) {
         struct evbuffer_cb_entry *ent = pe_container(link, struct evbuffer_cb_entry, link);
 
@@ -258,15 +258,15 @@ int evbuffer_cb_clear_flags(struct evbuffer *buffer, struct evbuffer_cb_entry *c
 /* --- Deferral --- */
 
 int pe_evbuffer_set_defer(struct evbuffer *buf, const struct pe_defer_ops *ops, void *arg) {
-    struct pe_evbuffer_rare *rare = pe_buf_rare(buf);
+    struct pe_evbuffer_extras *extras = pe_buf_extras(buf);
 
-    if (rare == NULL)
+    if (extras == NULL)
         return -ENOMEM;
-    if (rare->defer != NULL)
-        rare->defer->forget(buf, rare->defer_arg);
-    rare->defer = ops;
-    rare->defer_arg = arg;
-    if (rare->scheduled) {
+    if (extras->defer != NULL)
+        extras->defer->forget(buf, extras->defer_arg);
+    extras->defer = ops;
+    extras->defer_arg = arg;
+    if (extras->scheduled) {
         if (ops != NULL)
             ops->schedule(buf, arg);
         else
@@ -276,21 +276,21 @@ int pe_evbuffer_set_defer(struct evbuffer *buf, const struct pe_defer_ops *ops, 
 }
 
 void *pe_evbuffer_defer_arg(struct evbuffer *buf) {
-    return buf->rare != NULL && buf->rare->defer != NULL ? buf->rare->defer_arg : NULL;
+    return buf->extras != NULL && buf->extras->defer != NULL ? buf->extras->defer_arg : NULL;
 }
 
 void pe_evbuffer_run_deferred(struct evbuffer *buf) {
-    struct pe_evbuffer_rare *rare = buf->rare;
+    struct pe_evbuffer_extras *extras = buf->extras;
     struct evbuffer_cb_info info;
     struct pe_call call;
 
-    if (rare == NULL || !rare->scheduled)
+    if (extras == NULL || !extras->scheduled)
         return;
-    rare->scheduled = false;
-    info.n_added = rare->added;
-    info.n_deleted = rare->removed;
-    info.orig_size = buf->len + rare->removed - rare->added;
-    rare->added = rare->removed = 0;
+    extras->scheduled = false;
+    info.n_added = extras->added;
+    info.n_deleted = extras->removed;
+    info.orig_size = buf->len + extras->removed - extras->added;
+    extras->added = extras->removed = 0;
     pe_call_enter(buf, &call);
     (void)run_callbacks(buf, &call, &info);
     (void)pe_call_leave(buf, &call);

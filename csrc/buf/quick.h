@@ -77,7 +77,7 @@ static inline void pe_buf_step(struct evbuffer *buf, size_t n) {
 /* Drain `n` bytes when that is a step inside the first segment and nobody is told:
  * true when it was. */
 static inline bool pe_buf_step_quietly(struct evbuffer *buf, size_t n) {
-    if (buf->len == 0 || n >= pe_seg_used(buf->first) || buf->hook != NULL || buf->rare != NULL)
+    if (buf->len == 0 || n >= pe_seg_used(buf->first) || buf->hook != NULL || buf->extras != NULL)
         return false;
     pe_buf_step(buf, n);
     return true;
@@ -110,7 +110,7 @@ static inline void pe_evbuffer_take_near(struct evbuffer *buf, size_t n) {
 static inline bool pe_evbuffer_add_near(struct evbuffer *buf, const void *data, size_t n) {
     struct pe_seg *last = buf->last;
 
-    if (PE_UNLIKELY(last == NULL || n - 1 >= pe_seg_room(last) || buf->rare != NULL ||
+    if (PE_UNLIKELY(last == NULL || n - 1 >= pe_seg_room(last) || buf->extras != NULL ||
                     buf->flags & PE_BUF_FROZEN_END))
         return false;
     pe_seg_put(last, data, n);

@@ -319,10 +319,10 @@ int evbuffer_commit_space(struct evbuffer *buf, struct evbuffer_iovec *vec, int 
 /* --- Pins --- */
 
 static int pin_start(struct evbuffer *buf, struct pe_pin *pin) {
-    if (pe_buf_rare(buf) == NULL)
+    if (pe_buf_extras(buf) == NULL)
         return -ENOMEM;
     pe_list_init(&pin->link);
-    pe_list_push_back(&buf->rare->pins, &pin->link);
+    pe_list_push_back(&buf->extras->pins, &pin->link);
     pin->buf = buf;
     return 0;
 }
@@ -346,7 +346,7 @@ int pe_evbuffer_pin(struct evbuffer *buf, size_t pos, size_t max, struct pe_pin 
     pin->len = n < max ? n : max;
     pin->seg = at.seg;
     pin->is_room = false;
-    buf->rare->held++;
+    buf->extras->held++;
     buf->flags |= PE_BUF_PINNED;
     return 0;
 }
@@ -380,7 +380,7 @@ void pe_evbuffer_unpin(struct pe_pin *pin) {
 
     pe_list_remove(&pin->link);
     pin->buf = NULL;
-    if (buf != NULL && !pin->is_room && --buf->rare->held == 0)
+    if (buf != NULL && !pin->is_room && --buf->extras->held == 0)
         buf->flags &= (uint8_t)~PE_BUF_PINNED;
     pe_seg_drop(pin->seg, buf != NULL ? buf->pool : NULL, &dead);
     pin->seg = NULL;

@@ -27,7 +27,7 @@ int evbuffer_drain(struct evbuffer *buf, size_t len) {
     int err;
 
     if (PE_LIKELY(!(buf->flags & PE_BUF_FROZEN_START) && pe_buf_step_quietly(buf, len)))
-        return 0; /* without a rare part it has no pins */
+        return 0; /* without extras it has no pins */
     if (len == 0 || buf->len == 0)
         return 0;
     err = pe_buf_may_take(buf);

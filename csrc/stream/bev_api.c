@@ -7,7 +7,7 @@
 #include "event2/buffer.h"
 #include "stream/bufferevent.h"
 #include "stream/context.h"
-#include "stream/rare.h"
+#include "stream/extras.h"
 #include "stream/ratelimit.h"
 
 #define DEFAULT_SINGLE 16384 /* what the getters answer while nothing is set */
@@ -154,9 +154,9 @@ static void change_pool(struct evbuffer *buf, struct pe_pool *pool) {
 static bool is_busy(struct bufferevent *bev) {
     union pe_bev_arg arg = {.fd = -1};
 
-    if (bev->rare != NULL && (pe_timer_is_set(&bev->rare->read.timer) ||
-                              pe_timer_is_set(&bev->rare->write.timer) ||
-                              pe_rate_holds(bev->rare->rate)))
+    if (bev->extras != NULL && (pe_timer_is_set(&bev->extras->read.timer) ||
+                              pe_timer_is_set(&bev->extras->write.timer) ||
+                              pe_rate_holds(bev->extras->rate)))
         return true;
     return pe_bufferevent_is_filtered(bev) || bev->calling != 0 || bev->is_connecting || pe_task_is_queued(&bev->task) ||
            !pe_list_empty(&bev->flush.link) || bev->ops->ctl(bev, PE_BEV_IS_IDLE, &arg) < 0;
@@ -222,15 +222,15 @@ short bufferevent_get_enabled(struct bufferevent *bev) {
 }
 
 static int set_single(struct bufferevent *bev, size_t size, short what) {
-    struct pe_bev_rare *rare = pe_bev_rare(bev);
+    struct pe_bev_extras *extras = pe_bev_extras(bev);
     size_t limit = size > EV_SSIZE_MAX ? 0 : size;
 
-    if (rare == NULL)
+    if (extras == NULL)
         return pe_fail(-ENOMEM);
     if (what == EV_READ)
-        rare->max_read = limit;
+        extras->max_read = limit;
     else
-        rare->max_write = limit;
+        extras->max_write = limit;
     return 0;
 }
 
@@ -243,13 +243,13 @@ int bufferevent_set_max_single_write(struct bufferevent *bev, size_t size) {
 }
 
 ev_ssize_t bufferevent_get_max_single_read(struct bufferevent *bev) {
-    if (bev->rare == NULL || bev->rare->max_read == 0)
+    if (bev->extras == NULL || bev->extras->max_read == 0)
         return DEFAULT_SINGLE;
-    return (ev_ssize_t)bev->rare->max_read;
+    return (ev_ssize_t)bev->extras->max_read;
 }
 
 ev_ssize_t bufferevent_get_max_single_write(struct bufferevent *bev) {
-    if (bev->rare == NULL || bev->rare->max_write == 0)
+    if (bev->extras == NULL || bev->extras->max_write == 0)
         return DEFAULT_SINGLE;
-    return (ev_ssize_t)bev->rare->max_write;
+    return (ev_ssize_t)bev->extras->max_write;
 }

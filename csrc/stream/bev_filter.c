@@ -32,7 +32,7 @@
 #include "base/errors.h"
 #include "base/list.h"
 #include "stream/bufferevent.h"
-#include "stream/rare.h"
+#include "stream/extras.h"
 
 /* Each passes bytes on to the next one on the stack. */
 #define MOST_FILTERS 64
@@ -274,8 +274,8 @@ void pe_filter_moved_below(struct bufferevent *under) {
     while (pe_bufferevent_is_filtered(under)) {
         struct bev_filter *f = under->arg;
 
-        if (f->bev.rare != NULL && f->bev.rare->write.limit_ns != 0)
-            f->bev.rare->write.last_ns = pe_clock_now();
+        if (f->bev.extras != NULL && f->bev.extras->write.limit_ns != 0)
+            f->bev.extras->write.last_ns = pe_clock_now();
         under = &f->bev;
     }
 }

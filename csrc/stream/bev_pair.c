@@ -18,7 +18,7 @@
 #include "base/errors.h"
 #include "base/list.h"
 #include "stream/bufferevent.h"
-#include "stream/rare.h"
+#include "stream/extras.h"
 
 struct bev_pair {
     struct bufferevent bev;

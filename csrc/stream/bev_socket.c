@@ -24,7 +24,7 @@
 #include "event2/buffer.h"
 #include "stream/bufferevent.h"
 #include "stream/context.h"
-#include "stream/rare.h"
+#include "stream/extras.h"
 #include "stream/socket.h"
 
 struct bev_socket {

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "event2/buffer.h"
 #include "stream/context.h"
-#include "stream/rare.h"
+#include "stream/extras.h"
 #include "stream/ratelimit.h"
 
 /* A callback that has itself called, by a trigger, goes on from the loop beyond so many. */
@@ -60,14 +60,14 @@ static void detach(struct bufferevent *bev) {
     bev->eventcb = NULL;
     bev->enabled = 0;
     bev->ops->detach(bev);
-    if (bev->rare != NULL)
-        pe_rate_stop(bev->rare->rate);
+    if (bev->extras != NULL)
+        pe_rate_stop(bev->extras->rate);
     if (bev->base == NULL) {
         pe_list_remove(&bev->task.link); /* the base is about to go */
         pe_list_remove(&bev->flush.link);
         return;
     }
-    pe_bev_rare_stop(bev);
+    pe_bev_extras_stop(bev);
     pe_task_cancel(bev->base, &bev->task);
     pe_flush_cancel(bev->base, &bev->flush);
     pe_list_remove(&bev->of_base);
@@ -81,7 +81,7 @@ void pe_bev_drop_last(struct bufferevent *bev) {
     bev->refs = 1; /* a cleanup below that holds and drops it frees nothing */
     if (bev->ops->destroy != NULL)
         bev->ops->destroy(bev);
-    pe_bev_rare_free(bev);
+    pe_bev_extras_free(bev);
     pe_evbuffer_fini(&bev->input);
     pe_evbuffer_fini(&bev->output);
     pe_free(PE_MEM_STREAM, bev);
@@ -444,12 +444,12 @@ void pe_bev_unblock(struct bufferevent *bev, short what, unsigned reason) {
 }
 
 size_t pe_bev_read_max(const struct bufferevent *bev) {
-    size_t max = bev->rare != NULL && bev->rare->max_read != 0 ? bev->rare->max_read
+    size_t max = bev->extras != NULL && bev->extras->max_read != 0 ? bev->extras->max_read
                                                                : EV_SSIZE_MAX;
     size_t len = pe_evbuffer_len(&bev->input), end = bev->read_high;
 
-    if (bev->rare != NULL && bev->rare->rate != NULL)
-        max = pe_rate_cut(bev->rare->rate, PE_RATE_READ, max);
+    if (bev->extras != NULL && bev->extras->rate != NULL)
+        max = pe_rate_cut(bev->extras->rate, PE_RATE_READ, max);
     if (end == 0) {
         if (bev->limits == NULL)
             return max;
@@ -461,10 +461,10 @@ size_t pe_bev_read_max(const struct bufferevent *bev) {
 }
 
 size_t pe_bev_write_max(const struct bufferevent *bev) {
-    size_t max = bev->rare != NULL && bev->rare->max_write != 0 ? bev->rare->max_write
+    size_t max = bev->extras != NULL && bev->extras->max_write != 0 ? bev->extras->max_write
                                                                 : EV_SSIZE_MAX;
 
-    if (bev->rare != NULL && bev->rare->rate != NULL)
-        max = pe_rate_cut(bev->rare->rate, PE_RATE_WRITE, max);
+    if (bev->extras != NULL && bev->extras->rate != NULL)
+        max = pe_rate_cut(bev->extras->rate, PE_RATE_WRITE, max);
     return max;
 }

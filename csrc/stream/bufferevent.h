@@ -35,7 +35,7 @@
  *    and memory is out) is kept in `failure` and told by the flush list.
  *
  * An idle socket bufferevent is one allocation of at most 512 bytes; timeouts and
- * what else is seldom used is behind `rare` (stream/rare.h).
+ * what else is seldom used is behind `extras` (stream/extras.h).
  */
 #ifndef PE_STREAM_BUFFEREVENT_H
 #define PE_STREAM_BUFFEREVENT_H
@@ -48,7 +48,7 @@
 #include "event2/bufferevent.h"
 #include "loop/base.h"
 
-struct pe_bev_rare;
+struct pe_bev_extras;
 
 /* Why a direction is held though it is enabled. */
 enum pe_bev_block {
@@ -124,7 +124,7 @@ struct bufferevent {
     const struct pe_bev_ops *ops;
     struct event_base *base;     /* NULL: it was freed */
     struct pe_link of_base;      /* in struct pe_stream_context */
-    struct pe_bev_rare *rare;    /* NULL: nothing seldom is used */
+    struct pe_bev_extras *extras;    /* NULL: nothing seldom is used */
     const struct pe_bev_limits *limits; /* NULL: none */
     bufferevent_data_cb readcb;
     bufferevent_data_cb writecb;

@@ -30,7 +30,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/sock.h"
-#include "stream/rare.h"
+#include "stream/extras.h"
 #include "stream/resolver.h"
 #include "stream/socket.h"
 
@@ -119,12 +119,12 @@ static void stop(struct pe_connect_race *race) {
 }
 
 void pe_connect_race_drop(struct bufferevent *bev) {
-    struct pe_connect_race *race = bev->rare != NULL ? bev->rare->race : NULL;
+    struct pe_connect_race *race = bev->extras != NULL ? bev->extras->race : NULL;
 
     if (race == NULL)
         return;
     stop(race);
-    bev->rare->race = NULL;
+    bev->extras->race = NULL;
     pe_free(PE_MEM_STREAM, race);
 }
 
@@ -332,13 +332,13 @@ static void run_race(struct event_base *base, struct pe_task *task) {
 
 /* --- the beginning -------------------------------------------------------------------- */
 
-/* In `bev->rare`; NULL when memory is out. */
+/* In `bev->extras`; NULL when memory is out. */
 static struct pe_connect_race *new_race(struct bufferevent *bev, const char *host, int port) {
-    struct pe_bev_rare *rare = pe_bev_rare(bev);
+    struct pe_bev_extras *extras = pe_bev_extras(bev);
     size_t n = strlen(host) + 1;
     struct pe_connect_race *race;
 
-    if (rare == NULL)
+    if (extras == NULL)
         return NULL;
     race = pe_calloc(PE_MEM_STREAM, 1, sizeof(*race) + n);
     if (race == NULL)
@@ -348,7 +348,7 @@ static struct pe_connect_race *new_race(struct bufferevent *bev, const char *hos
     race->bev = bev;
     pe_task_init(&race->task, run_race, bev->task.pri);
     pe_timer_init(&race->next, start_next);
-    rare->race = race;
+    extras->race = race;
     return race;
 }
 
@@ -434,9 +434,9 @@ int bufferevent_socket_connect_hostname(struct bufferevent *bev, struct evdns_ba
 }
 
 int bufferevent_socket_get_dns_error(struct bufferevent *bev) {
-    return bev->rare != NULL && bev->rare->race != NULL ? bev->rare->race->dns_error : 0;
+    return bev->extras != NULL && bev->extras->race != NULL ? bev->extras->race->dns_error : 0;
 }
 
 const char *pe_bufferevent_host(const struct bufferevent *bev) {
-    return bev->rare != NULL && bev->rare->race != NULL ? bev->rare->race->host : NULL;
+    return bev->extras != NULL && bev->extras->race != NULL ? bev->extras->race->host : NULL;
 }

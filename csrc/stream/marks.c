@@ -11,7 +11,7 @@
  * Design notes
  *
  * 1. Without limits `bev->limits` is NULL, and nothing here is called. The common ones are
- *    one constant; others are in `rare`. A bound that is not set is SIZE_MAX.
+ *    one constant; others are in `extras`. A bound that is not set is SIZE_MAX.
  * 2. An input without marks has no hook, so that taking a line costs no call. It gets one
  *    when it is found full, by who has read into it (pe_bev_tell_input), and loses it
  *    when some is taken.
@@ -26,7 +26,7 @@
 #include "base/errors.h"
 #include "base/list.h"
 #include "stream/bufferevent.h"
-#include "stream/rare.h"
+#include "stream/extras.h"
 
 /* Those of connections that were accepted, and of those that are made here. */
 static const struct pe_bev_limits common_limits[] = {
@@ -162,12 +162,12 @@ static int set_limits(struct bufferevent *bev, struct pe_bev_limits limits) {
     } else if (common != NULL) {
         bev->limits = common;
     } else {
-        struct pe_bev_rare *rare = pe_bev_rare(bev);
+        struct pe_bev_extras *extras = pe_bev_extras(bev);
 
-        if (rare == NULL)
+        if (extras == NULL)
             return -ENOMEM;
-        rare->limits = limits;
-        bev->limits = &rare->limits;
+        extras->limits = limits;
+        bev->limits = &extras->limits;
     }
     pe_bev_hold(bev);
     if (pe_bev_may_resume(bev) && (bev->read_blocked & PE_BLOCK_OUTPUT))

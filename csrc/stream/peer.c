@@ -7,20 +7,20 @@
 #include "base/addr.h"
 #include "base/errors.h"
 #include "base/mem.h"
-#include "stream/rare.h"
+#include "stream/extras.h"
 #include "stream/socket.h"
 
 static void note_path(struct bufferevent *bev, const struct sockaddr *addr, socklen_t len) {
-    struct pe_bev_rare *rare = pe_bev_rare(bev);
+    struct pe_bev_extras *extras = pe_bev_extras(bev);
 
-    if (rare == NULL || len > sizeof(*rare->path))
+    if (extras == NULL || len > sizeof(*extras->path))
         return;
-    if (rare->path == NULL)
-        rare->path = pe_calloc(PE_MEM_STREAM, 1, sizeof(*rare->path));
-    if (rare->path == NULL)
+    if (extras->path == NULL)
+        extras->path = pe_calloc(PE_MEM_STREAM, 1, sizeof(*extras->path));
+    if (extras->path == NULL)
         return;
-    memcpy(rare->path, addr, len);
-    rare->path_len = len;
+    memcpy(extras->path, addr, len);
+    extras->path_len = len;
 }
 
 void pe_peer_note(struct bufferevent *bev, const struct sockaddr *addr, socklen_t len,
@@ -56,10 +56,10 @@ void pe_peer_ask(struct bufferevent *bev, int fd) {
 
 void pe_peer_forget(struct bufferevent *bev) {
     memset(pe_socket_peer(bev), 0, sizeof(struct pe_peer));
-    if (bev->rare == NULL)
+    if (bev->extras == NULL)
         return;
-    pe_free(PE_MEM_STREAM, bev->rare->path);
-    bev->rare->path = NULL;
+    pe_free(PE_MEM_STREAM, bev->extras->path);
+    bev->extras->path = NULL;
 }
 
 /* What was noted; -ENOTCONN: nothing. */
@@ -84,10 +84,10 @@ static int recall(struct bufferevent *bev, struct sockaddr_storage *ss, socklen_
         *len = sizeof(*v6);
         return 0;
     }
-    if (bev->rare == NULL || bev->rare->path == NULL)
+    if (bev->extras == NULL || bev->extras->path == NULL)
         return -ENOTCONN;
-    *len = bev->rare->path_len;
-    memcpy(ss, bev->rare->path, *len);
+    *len = bev->extras->path_len;
+    memcpy(ss, bev->extras->path, *len);
     return 0;
 }
 

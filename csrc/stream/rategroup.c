@@ -17,7 +17,7 @@
 #include "base/mem.h"
 #include "stream/bufferevent.h"
 #include "stream/context.h"
-#include "stream/rare.h"
+#include "stream/extras.h"
 #include "stream/ratelimit.h"
 
 #define DEFAULT_MIN_SHARE 64
@@ -354,8 +354,8 @@ int bufferevent_add_to_rate_limit_group(struct bufferevent *bev,
 }
 
 int bufferevent_remove_from_rate_limit_group(struct bufferevent *bev) {
-    if (bev->rare != NULL && bev->rare->rate != NULL)
-        pe_rate_group_leave(bev->rare->rate);
+    if (bev->extras != NULL && bev->extras->rate != NULL)
+        pe_rate_group_leave(bev->extras->rate);
     return 0;
 }
 

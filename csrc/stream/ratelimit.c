@@ -7,7 +7,7 @@
 #include "base/errors.h"
 #include "base/mem.h"
 #include "stream/bufferevent.h"
-#include "stream/rare.h"
+#include "stream/extras.h"
 
 /* --- configurations ------------------------------------------------------- */
 
@@ -105,18 +105,18 @@ int64_t pe_bucket_due(const struct pe_bucket *b, const struct ev_token_bucket_cf
 static void fire(struct event_base *base, struct pe_timer *timer);
 
 struct pe_rate *pe_rate_of(struct bufferevent *bev) {
-    struct pe_bev_rare *rare = pe_bev_rare(bev);
+    struct pe_bev_extras *extras = pe_bev_extras(bev);
     struct pe_rate *r;
 
-    if (rare == NULL || rare->rate != NULL)
-        return rare != NULL ? rare->rate : NULL;
+    if (extras == NULL || extras->rate != NULL)
+        return extras != NULL ? extras->rate : NULL;
     r = pe_calloc(PE_MEM_STREAM, 1, sizeof(*r));
     if (r == NULL)
         return NULL;
     r->bev = bev;
     pe_timer_init(&r->timer, fire);
     pe_list_init(&r->of_group);
-    rare->rate = r;
+    extras->rate = r;
     return r;
 }
 
@@ -221,7 +221,7 @@ static void remove_limit(struct pe_rate *r) {
 }
 
 int bufferevent_set_rate_limit(struct bufferevent *bev, struct ev_token_bucket_cfg *cfg) {
-    struct pe_rate *r = bev->rare != NULL ? bev->rare->rate : NULL;
+    struct pe_rate *r = bev->extras != NULL ? bev->extras->rate : NULL;
 
     if (bev->is_detached || bev->base == NULL)
         return pe_fail(-EINVAL);
@@ -246,11 +246,11 @@ int bufferevent_set_rate_limit(struct bufferevent *bev, struct ev_token_bucket_c
 }
 
 const struct ev_token_bucket_cfg *bufferevent_get_token_bucket_cfg(const struct bufferevent *bev) {
-    return bev->rare != NULL && bev->rare->rate != NULL ? bev->rare->rate->cfg : NULL;
+    return bev->extras != NULL && bev->extras->rate != NULL ? bev->extras->rate->cfg : NULL;
 }
 
 static ev_ssize_t limit_of(struct bufferevent *bev, enum pe_rate_dir dir) {
-    struct pe_rate *r = bev->rare != NULL ? bev->rare->rate : NULL;
+    struct pe_rate *r = bev->extras != NULL ? bev->extras->rate : NULL;
 
     if (r == NULL || r->cfg == NULL)
         return EV_SSIZE_MAX;
@@ -267,9 +267,9 @@ ev_ssize_t bufferevent_get_write_limit(struct bufferevent *bev) {
 }
 
 static ev_ssize_t max_of(struct bufferevent *bev, enum pe_rate_dir dir, ev_ssize_t single) {
-    if (bev->rare == NULL || bev->rare->rate == NULL)
+    if (bev->extras == NULL || bev->extras->rate == NULL)
         return single;
-    return (ev_ssize_t)pe_rate_cut(bev->rare->rate, dir, (size_t)single);
+    return (ev_ssize_t)pe_rate_cut(bev->extras->rate, dir, (size_t)single);
 }
 
 ev_ssize_t bufferevent_get_max_to_read(struct bufferevent *bev) {
@@ -281,7 +281,7 @@ ev_ssize_t bufferevent_get_max_to_write(struct bufferevent *bev) {
 }
 
 static int decrement(struct bufferevent *bev, enum pe_rate_dir dir, ev_ssize_t decr) {
-    struct pe_rate *r = bev->rare != NULL ? bev->rare->rate : NULL;
+    struct pe_rate *r = bev->extras != NULL ? bev->extras->rate : NULL;
 
     if (r == NULL || r->cfg == NULL)
         return pe_fail(-EINVAL);

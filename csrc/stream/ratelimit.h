@@ -11,7 +11,7 @@
  * that will leave something in it. A group blocks all its members (PE_BLOCK_GROUP).
  * Ticks are counted from when the limits were set.
  *
- * `struct pe_rate` is what a limited bufferevent has behind `rare`: the bucket of its own
+ * `struct pe_rate` is what a limited bufferevent has behind `extras`: the bucket of its own
  * and its membership, either of them or both. Cost: one reading of the clock per read
  * or write of a limited bufferevent; when a group's bucket runs empty or is filled
  * again, O(members).

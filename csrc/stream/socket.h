@@ -22,7 +22,7 @@ struct pe_peer {
     unsigned char ip[16];
 };
 
-/* Note it as the peer's; other than IP only in `bev->rare`, and only if `keeps_path`.
+/* Note it as the peer's; other than IP only in `bev->extras`, and only if `keeps_path`.
  * What memory does not suffice for is forgotten. */
 void pe_peer_note(struct bufferevent *bev, const struct sockaddr *addr, socklen_t len,
                   bool keeps_path);

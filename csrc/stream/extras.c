@@ -1,5 +1,5 @@
-/* rare.c - timeouts and what else few bufferevents use. */
-#include "stream/rare.h"
+/* extras.c - timeouts and what else few bufferevents use. */
+#include "stream/extras.h"
 
 #include <errno.h>
 
@@ -12,33 +12,33 @@
 static void fire_read(struct event_base *base, struct pe_timer *timer);
 static void fire_write(struct event_base *base, struct pe_timer *timer);
 
-struct pe_bev_rare *pe_bev_rare(struct bufferevent *bev) {
-    if (bev->rare == NULL) {
-        bev->rare = pe_calloc(PE_MEM_STREAM, 1, sizeof(*bev->rare));
-        if (bev->rare == NULL)
+struct pe_bev_extras *pe_bev_extras(struct bufferevent *bev) {
+    if (bev->extras == NULL) {
+        bev->extras = pe_calloc(PE_MEM_STREAM, 1, sizeof(*bev->extras));
+        if (bev->extras == NULL)
             return NULL;
-        bev->rare->bev = bev;
-        pe_timer_init(&bev->rare->read.timer, fire_read);
-        pe_timer_init(&bev->rare->write.timer, fire_write);
+        bev->extras->bev = bev;
+        pe_timer_init(&bev->extras->read.timer, fire_read);
+        pe_timer_init(&bev->extras->write.timer, fire_write);
     }
-    return bev->rare;
+    return bev->extras;
 }
 
-void pe_bev_rare_stop(struct bufferevent *bev) {
-    if (bev->rare == NULL || bev->base == NULL)
+void pe_bev_extras_stop(struct bufferevent *bev) {
+    if (bev->extras == NULL || bev->base == NULL)
         return;
-    pe_timer_cancel(bev->base, &bev->rare->read.timer);
-    pe_timer_cancel(bev->base, &bev->rare->write.timer);
+    pe_timer_cancel(bev->base, &bev->extras->read.timer);
+    pe_timer_cancel(bev->base, &bev->extras->write.timer);
     bev->expired = 0;
 }
 
-void pe_bev_rare_free(struct bufferevent *bev) {
-    if (bev->rare != NULL) {
-        pe_rate_free(bev->rare->rate);
-        pe_free(PE_MEM_STREAM, bev->rare->path);
+void pe_bev_extras_free(struct bufferevent *bev) {
+    if (bev->extras != NULL) {
+        pe_rate_free(bev->extras->rate);
+        pe_free(PE_MEM_STREAM, bev->extras->path);
     }
-    pe_free(PE_MEM_STREAM, bev->rare);
-    bev->rare = NULL;
+    pe_free(PE_MEM_STREAM, bev->extras);
+    bev->extras = NULL;
 }
 
 /* --- timeouts ------------------------------------------------------------- */
@@ -74,23 +74,23 @@ static int update(struct bufferevent *bev, struct pe_bev_timeout *t, short what,
 int pe_bev_update_timers(struct bufferevent *bev) {
     int err;
 
-    if (bev->rare == NULL || bev->base == NULL)
+    if (bev->extras == NULL || bev->base == NULL)
         return 0;
-    err = update(bev, &bev->rare->read, EV_READ, waits_to_read(bev));
+    err = update(bev, &bev->extras->read, EV_READ, waits_to_read(bev));
     if (err < 0)
         return err;
-    return update(bev, &bev->rare->write, EV_WRITE, waits_to_write(bev));
+    return update(bev, &bev->extras->write, EV_WRITE, waits_to_write(bev));
 }
 
 void pe_bev_did_read(struct bufferevent *bev, size_t n) {
-    if (n == 0 || bev->rare == NULL)
+    if (n == 0 || bev->extras == NULL)
         return;
-    if (bev->rare->read.limit_ns != 0)
-        bev->rare->read.last_ns = pe_clock_now();
-    if (bev->rare->rate != NULL)
-        pe_rate_took(bev->rare->rate, PE_RATE_READ, n);
-    if (bev->rare->counts)
-        bev->rare->stats.bytes_read += n;
+    if (bev->extras->read.limit_ns != 0)
+        bev->extras->read.last_ns = pe_clock_now();
+    if (bev->extras->rate != NULL)
+        pe_rate_took(bev->extras->rate, PE_RATE_READ, n);
+    if (bev->extras->counts)
+        bev->extras->stats.bytes_read += n;
 }
 
 void pe_bev_did_write(struct bufferevent *bev, size_t n) {
@@ -98,14 +98,14 @@ void pe_bev_did_write(struct bufferevent *bev, size_t n) {
         return;
     if (pe_bufferevent_is_filtered(bev))
         pe_filter_moved_below(bev);
-    if (bev->rare == NULL)
+    if (bev->extras == NULL)
         return;
-    if (bev->rare->write.limit_ns != 0)
-        bev->rare->write.last_ns = pe_clock_now();
-    if (bev->rare->rate != NULL)
-        pe_rate_took(bev->rare->rate, PE_RATE_WRITE, n);
-    if (bev->rare->counts)
-        bev->rare->stats.bytes_written += n;
+    if (bev->extras->write.limit_ns != 0)
+        bev->extras->write.last_ns = pe_clock_now();
+    if (bev->extras->rate != NULL)
+        pe_rate_took(bev->extras->rate, PE_RATE_WRITE, n);
+    if (bev->extras->counts)
+        bev->extras->stats.bytes_written += n;
 }
 
 static void expire(struct bufferevent *bev, short what) {
@@ -115,12 +115,12 @@ static void expire(struct bufferevent *bev, short what) {
 
 static void fire_read(struct event_base *base, struct pe_timer *timer) {
     (void)base;
-    expire(pe_container(timer, struct pe_bev_rare, read.timer)->bev, EV_READ);
+    expire(pe_container(timer, struct pe_bev_extras, read.timer)->bev, EV_READ);
 }
 
 static void fire_write(struct event_base *base, struct pe_timer *timer) {
     (void)base;
-    expire(pe_container(timer, struct pe_bev_rare, write.timer)->bev, EV_WRITE);
+    expire(pe_container(timer, struct pe_bev_extras, write.timer)->bev, EV_WRITE);
 }
 
 /* Whether the time is really up; if not, the timer is set to when it may be. */
@@ -141,9 +141,9 @@ short pe_bev_take_expired(struct bufferevent *bev) {
     short up = 0;
 
     bev->expired = 0;
-    if ((fired & EV_READ) && is_up(bev, &bev->rare->read))
+    if ((fired & EV_READ) && is_up(bev, &bev->extras->read))
         up |= EV_READ;
-    if ((fired & EV_WRITE) && is_up(bev, &bev->rare->write))
+    if ((fired & EV_WRITE) && is_up(bev, &bev->extras->write))
         up |= EV_WRITE;
     return up;
 }
@@ -152,19 +152,19 @@ int bufferevent_set_timeouts(struct bufferevent *bev, const struct timeval *time
                              const struct timeval *timeout_write) {
     int64_t read_ns = timeout_read != NULL ? pe_ns_from_timeval(timeout_read) : 0;
     int64_t write_ns = timeout_write != NULL ? pe_ns_from_timeval(timeout_write) : 0;
-    struct pe_bev_rare *rare;
+    struct pe_bev_extras *extras;
     int err;
 
     if (read_ns < 0 || write_ns < 0)
         return pe_fail(-EINVAL);
-    if (read_ns == 0 && write_ns == 0 && bev->rare == NULL)
+    if (read_ns == 0 && write_ns == 0 && bev->extras == NULL)
         return 0;
-    rare = pe_bev_rare(bev);
-    if (rare == NULL)
+    extras = pe_bev_extras(bev);
+    if (extras == NULL)
         return pe_fail(-ENOMEM);
-    pe_bev_rare_stop(bev); /* both begin anew, from now */
-    rare->read.limit_ns = read_ns;
-    rare->write.limit_ns = write_ns;
+    pe_bev_extras_stop(bev); /* both begin anew, from now */
+    extras->read.limit_ns = read_ns;
+    extras->write.limit_ns = write_ns;
     err = pe_bev_update_timers(bev);
     return err < 0 ? pe_fail(err) : 0;
 }
@@ -172,12 +172,12 @@ int bufferevent_set_timeouts(struct bufferevent *bev, const struct timeval *time
 /* --- statistics ------------------------------------------------------------ */
 
 int bufferevent_get_stats(struct bufferevent *bev, struct bufferevent_stats *stats) {
-    struct pe_bev_rare *rare = pe_bev_rare(bev);
+    struct pe_bev_extras *extras = pe_bev_extras(bev);
 
-    if (rare == NULL)
+    if (extras == NULL)
         return pe_fail(-ENOMEM);
-    rare->counts = true;
-    *stats = rare->stats;
+    extras->counts = true;
+    *stats = extras->stats;
     return 0;
 }
 
@@ -185,36 +185,36 @@ int bufferevent_get_stats(struct bufferevent *bev, struct bufferevent_stats *sta
 
 int bufferevent_set_output_high(struct bufferevent *bev, size_t mark, bufferevent_data_cb cb,
                                 void *cbarg) {
-    struct pe_bev_rare *rare;
+    struct pe_bev_extras *extras;
 
     bev->has_output_high = false;
     if (cb == NULL || mark == 0)
         return 0;
     if (bev->is_detached)
         return pe_fail(-EINVAL);
-    rare = pe_bev_rare(bev);
-    if (rare == NULL)
+    extras = pe_bev_extras(bev);
+    if (extras == NULL)
         return pe_fail(-ENOMEM);
-    rare->high = mark;
-    rare->high_cb = cb;
-    rare->high_arg = cbarg;
-    rare->is_over_high = false;
+    extras->high = mark;
+    extras->high_cb = cb;
+    extras->high_arg = cbarg;
+    extras->is_over_high = false;
     bev->has_output_high = true;
     return 0;
 }
 
 void pe_bev_check_output_high(struct bufferevent *bev) {
-    struct pe_bev_rare *rare = bev->rare;
+    struct pe_bev_extras *extras = bev->extras;
     size_t len = pe_evbuffer_len(&bev->output);
 
     if (len <= bev->write_low) {
-        rare->is_over_high = false;
+        extras->is_over_high = false;
         return;
     }
-    if (rare->is_over_high || len <= rare->high)
+    if (extras->is_over_high || len <= extras->high)
         return;
-    rare->is_over_high = true;
+    extras->is_over_high = true;
     pe_bev_hold(bev);
-    rare->high_cb(bev, rare->high_arg);
+    extras->high_cb(bev, extras->high_arg);
     pe_bev_drop(bev);
 }

@@ -1,4 +1,4 @@
-/* rare.h - what few bufferevents use, behind one pointer.
+/* extras.h - what few bufferevents use, behind one pointer.
  *
  * Timeouts: each direction keeps when it last made progress. Its timer does not
  * move with every read; when it fires it looks, and is set anew if there was
@@ -10,8 +10,8 @@
  * bufferevent's task run, in its priority and after the reads of the same turn,
  * which win over a timeout.
  */
-#ifndef PE_STREAM_RARE_H
-#define PE_STREAM_RARE_H
+#ifndef PE_STREAM_EXTRAS_H
+#define PE_STREAM_EXTRAS_H
 
 #include <sys/un.h>
 
@@ -27,7 +27,7 @@ struct pe_bev_timeout {
     int64_t last_ns;  /* when it last made progress, or began to wait */
 };
 
-struct pe_bev_rare {
+struct pe_bev_extras {
     struct bufferevent *bev;
     struct pe_bev_timeout read, write;
     size_t max_read, max_write; /* 0: not set */
@@ -48,7 +48,7 @@ struct pe_bev_rare {
 };
 
 /* That of `bev`, made if need be; NULL when memory is out. */
-struct pe_bev_rare *pe_bev_rare(struct bufferevent *bev);
+struct pe_bev_extras *pe_bev_extras(struct bufferevent *bev);
 
 /* Start and stop the timers as the state of the directions demands: to be called
  * when that has changed. 0 or -ENOMEM. */
@@ -65,19 +65,19 @@ short pe_bev_take_expired(struct bufferevent *bev);
 
 /* Another system call that reads, or writes. */
 static inline void pe_bev_count_call(struct bufferevent *bev, short what) {
-    if (bev->rare == NULL || !bev->rare->counts)
+    if (bev->extras == NULL || !bev->extras->counts)
         return;
     if (what == EV_READ)
-        bev->rare->stats.reads++;
+        bev->extras->stats.reads++;
     else
-        bev->rare->stats.writes++;
+        bev->extras->stats.writes++;
 }
 
 /* The output has changed in a bufferevent that `has_output_high`. May call out. */
 void pe_bev_check_output_high(struct bufferevent *bev);
 
 /* The bufferevent is detached, or freed: for both the pointer may be NULL. */
-void pe_bev_rare_stop(struct bufferevent *bev);
-void pe_bev_rare_free(struct bufferevent *bev);
+void pe_bev_extras_stop(struct bufferevent *bev);
+void pe_bev_extras_free(struct bufferevent *bev);
 
 #endif

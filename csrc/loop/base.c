@@ -40,7 +40,7 @@ static void init_plain(struct event_base *base, const struct event_config *cfg) 
     pe_list_init(&base->all_bases);
     pe_heap_init(&base->timers);
     base->wake_fds[0] = base->wake_fds[1] = -1;
-    base->relay_fds[0] = base->relay_fds[1] = -1;
+    base->selfpipe_fds[0] = base->selfpipe_fds[1] = -1;
     base->max_interval = cfg->max_interval;
     base->max_callbacks = cfg->max_callbacks;
     base->limited_from = cfg->limited_from;

@@ -18,7 +18,7 @@
 #include "base/errors.h"
 #include "base/sock.h"
 #include "loop/fork.h"
-#include "loop/relay.h"
+#include "loop/selfpipe.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
@@ -97,10 +97,10 @@ static void let_go(struct event_base *base) {
     pe_signals_detach_fd(base);
     base->backend.ops->close(&base->backend);
     (void)pe_io_set(base, &base->wake_io, 0);
-    if (base->relay_fds[0] >= 0)
-        (void)pe_io_set(base, &base->relay_io, 0);
+    if (base->selfpipe_fds[0] >= 0)
+        (void)pe_io_set(base, &base->selfpipe_io, 0);
     close_copies(base->wake_fds);
-    close_copies(base->relay_fds);
+    close_copies(base->selfpipe_fds);
 }
 
 void pe_bases_let_go_after_fork(void) {

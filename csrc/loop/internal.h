@@ -93,10 +93,10 @@ struct event_base {
     int wake_fds[2]; /* an eventfd and -1, or a pipe; [0] is read */
     struct pe_io wake_io;
     bool wake_is_pending;
-    int relay_fds[2]; /* [0] is read; -1: not open */
-    struct pe_io relay_io;
-    void (*relay_notice)(void *arg, const unsigned char *bytes, size_t n);
-    void *relay_arg;
+    int selfpipe_fds[2]; /* [0] is read; -1: not open */
+    struct pe_io selfpipe_io;
+    void (*selfpipe_notice)(void *arg, const unsigned char *bytes, size_t n);
+    void *selfpipe_arg;
 
     /* signal.c */
     struct pe_signals *signals; /* NULL until the first signal event */

@@ -1,11 +1,11 @@
-/* wake.c - how a waiting loop is woken, and the relay of signal bytes.
+/* wake.c - how a waiting loop is woken, and the self-pipe of signal bytes.
  *
  * Every base keeps a descriptor in its backend that anybody can make readable:
  * an eventfd(2), elsewhere a pipe. Another thread does so under the rule that
  * one thread at a time is inside the library, so `wake_is_pending` is no
  * race: a burst of wakes is one write. Signal handlers write too (signal.c).
  *
- * The relay is a socketpair for those who can only write plain bytes (what
+ * The self-pipe is a socketpair for those who can only write plain bytes (what
  * Python's signal.set_wakeup_fd asks for). It is opened when first wanted.
  */
 #include "loop/internal.h"
@@ -18,7 +18,7 @@
 #endif
 
 #include "base/sock.h"
-#include "loop/relay.h"
+#include "loop/selfpipe.h"
 
 static void drain(int fd) {
     char bytes[64];
@@ -70,7 +70,7 @@ static void close_pair(struct event_base *base, struct pe_io *io, int fds[2]) {
 }
 
 void pe_wake_close(struct event_base *base) {
-    pe_relay_close(base);
+    pe_selfpipe_close(base);
     close_pair(base, &base->wake_io, base->wake_fds);
 }
 
@@ -87,42 +87,42 @@ void pe_base_wake(struct event_base *base) {
     errno = saved;
 }
 
-size_t pe_relay_take(struct event_base *base, unsigned char *bytes, size_t n) {
-    ssize_t got = base->relay_fds[0] >= 0 ? read(base->relay_fds[0], bytes, n) : 0;
+size_t pe_selfpipe_take(struct event_base *base, unsigned char *bytes, size_t n) {
+    ssize_t got = base->selfpipe_fds[0] >= 0 ? read(base->selfpipe_fds[0], bytes, n) : 0;
 
     return got > 0 ? (size_t)got : 0;
 }
 
-static void relay_run(struct event_base *base, struct pe_task *task) {
+static void selfpipe_run(struct event_base *base, struct pe_task *task) {
     unsigned char bytes[256];
-    size_t n = pe_relay_take(base, bytes, sizeof(bytes));
+    size_t n = pe_selfpipe_take(base, bytes, sizeof(bytes));
 
     (void)task;
     if (n > 0)
-        base->relay_notice(base->relay_arg, bytes, n);
+        base->selfpipe_notice(base->selfpipe_arg, bytes, n);
 }
 
-int pe_relay_open(struct event_base *base,
+int pe_selfpipe_open(struct event_base *base,
                   void (*notice)(void *arg, const unsigned char *bytes, size_t n), void *arg) {
     int err;
 
-    base->relay_notice = notice;
-    base->relay_arg = arg;
-    if (base->relay_fds[0] >= 0)
-        return base->relay_fds[1];
-    err = pe_socketpair(base->relay_fds);
+    base->selfpipe_notice = notice;
+    base->selfpipe_arg = arg;
+    if (base->selfpipe_fds[0] >= 0)
+        return base->selfpipe_fds[1];
+    err = pe_socketpair(base->selfpipe_fds);
     if (err < 0)
         return err;
-    pe_io_init(&base->relay_io, base->relay_fds[0], relay_run, 0);
-    base->relay_io.task.state |= EVLIST_INTERNAL;
-    err = pe_io_set(base, &base->relay_io, EV_READ);
+    pe_io_init(&base->selfpipe_io, base->selfpipe_fds[0], selfpipe_run, 0);
+    base->selfpipe_io.task.state |= EVLIST_INTERNAL;
+    err = pe_io_set(base, &base->selfpipe_io, EV_READ);
     if (err < 0) {
-        pe_relay_close(base);
+        pe_selfpipe_close(base);
         return err;
     }
-    return base->relay_fds[1];
+    return base->selfpipe_fds[1];
 }
 
-void pe_relay_close(struct event_base *base) {
-    close_pair(base, &base->relay_io, base->relay_fds);
+void pe_selfpipe_close(struct event_base *base) {
+    close_pair(base, &base->selfpipe_io, base->selfpipe_fds);
 }

@@ -66,10 +66,10 @@ cdef class EventBase:
     cdef object __weakref__
     # _running.pyx
     cdef unsigned char state
-    cdef bint relays          # signals wake it
+    cdef bint has_selfpipe          # signals wake it
     cdef unsigned long thread # who has it in that state
     cdef pe_link busy         # in the list of bases that are not idle
-    cdef int relay_fd         # what signal.set_wakeup_fd has of this base; -1: nothing
+    cdef int selfpipe_fd         # what signal.set_wakeup_fd has of this base; -1: nothing
     cdef int forward_to       # what it had before; -1: nothing
 
 

@@ -29,7 +29,7 @@ from pyevent._running cimport (
     end,
     is_busy,
     is_ours,
-    relay_mended,
+    selfpipe_mended,
     run,
     signals_lost,
     wait_returned,
@@ -392,7 +392,7 @@ cdef class EventBase:
         pe_list_init(&self.held)
         pe_list_init(&self.loose)
         pe_list_init(&self.busy)
-        self.relay_fd = self.forward_to = -1
+        self.selfpipe_fd = self.forward_to = -1
 
     def __init__(self, EventConfig config=None, *, str backend=None, exception_handler=None,
                  slow_callback=None):
@@ -416,7 +416,7 @@ cdef class EventBase:
             event_base_free(base)
             raise RuntimeError(f"{self!r} is open already")
         self.hooks.base = <void *>self
-        self.hooks.mended = relay_mended
+        self.hooks.mended = selfpipe_mended
         self.hooks.returned = wait_returned
         event_base_set_wait_hooks(base, pe_py_before_wait, pe_py_after_wait, &self.hooks)
         self.base = base

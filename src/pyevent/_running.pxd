@@ -13,5 +13,5 @@ cdef int run(EventBase self, int flags) except -1
 cdef int signals_lost(EventBase self) except -1  # its descriptors are new ones
 
 # For pe_py_hooks: around the wait.
-cdef void relay_mended(void *arg) noexcept
+cdef void selfpipe_mended(void *arg) noexcept
 cdef void wait_returned(void *arg) noexcept

@@ -119,14 +119,14 @@ cdef int run_begun(EventBase self, event_base *base, int flags) except? -1:
     cdef int result
     try:
         if not flags & EVLOOP_NONBLOCK and self.thread == main_thread:
-            relay_start(self)
+            selfpipe_start(self)
         self.state = BASE_RUNNING
         result = event_base_loop(base, flags)
         if result < 0:
             result = -errno
     finally:
-        if self.relays:
-            relay_stop(self)
+        if self.has_selfpipe:
+            selfpipe_stop(self)
     return result
 
 
@@ -144,7 +144,7 @@ cdef void wait_returned(void *arg) noexcept:
     notice_signals(<EventBase>arg)
 
 
-cdef void relay_noticed(void *arg, const unsigned char *data, size_t n) noexcept:
+cdef void selfpipe_noticed(void *arg, const unsigned char *data, size_t n) noexcept:
     """Bytes that Python's C handler wrote: one per signal."""
     cdef EventBase self = <EventBase>arg
     if self.forward_to >= 0:
@@ -160,45 +160,45 @@ cdef int set_wakeup(int fd) except -2:
         return signal.set_wakeup_fd(-1)
 
 
-cdef int relay_start(EventBase self) except -1:
+cdef int selfpipe_start(EventBase self) except -1:
     """Have a signal wake the wait: the earlier descriptor goes to forward_to."""
-    cdef int fd = pe_relay_open(self.base, relay_noticed, <void *>self)
+    cdef int fd = pe_selfpipe_open(self.base, selfpipe_noticed, <void *>self)
     check_err(fd, self)
     try:
         self.forward_to = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
     except ValueError:
         return 0  # Python says that another thread is the main one
-    self.relay_fd = fd
-    self.relays = True
+    self.selfpipe_fd = fd
+    self.has_selfpipe = True
     return 0
 
 
-cdef void relay_mended(void *arg) noexcept:
-    """In a forked child that goes on with the loop: a relay of its own."""
+cdef void selfpipe_mended(void *arg) noexcept:
+    """In a forked child that goes on with the loop: a self-pipe of its own."""
     cdef EventBase self = <EventBase>arg
     self.hooks.mend = False
     try:
-        self.relay_fd = check_err(pe_relay_open(self.base, relay_noticed, arg), self)
-        signal.set_wakeup_fd(self.relay_fd, warn_on_full_buffer=False)
+        self.selfpipe_fd = check_err(pe_selfpipe_open(self.base, selfpipe_noticed, arg), self)
+        signal.set_wakeup_fd(self.selfpipe_fd, warn_on_full_buffer=False)
     except BaseException as exc:
         stop_with(self, exc)
 
 
-cdef int relay_stop(EventBase self) except -1:
+cdef int selfpipe_stop(EventBase self) except -1:
     cdef unsigned char data[256]
     cdef size_t n
     cdef int current
     try:
         current = set_wakeup(self.forward_to)
-        n = pe_relay_take(self.base, data, sizeof(data))
-        if current >= 0 and current != self.relay_fd:
+        n = pe_selfpipe_take(self.base, data, sizeof(data))
+        if current >= 0 and current != self.selfpipe_fd:
             signal.set_wakeup_fd(current)  # somebody's own, set in a callback: theirs stays
         elif self.forward_to >= 0 and n > 0:
             write(self.forward_to, data, n)  # of signals in the last callbacks
     finally:
-        self.relay_fd = self.forward_to = -1
+        self.selfpipe_fd = self.forward_to = -1
         self.hooks.mend = False
-        self.relays = False
+        self.has_selfpipe = False
     return 0
 
 
@@ -208,31 +208,31 @@ cdef bint handles_fork = True
 
 
 cdef bint is_outermost(EventBase self) noexcept:
-    """Of those whose relay Python writes, or wrote, to."""
+    """Of those whose self-pipe Python writes, or wrote, to."""
     cdef pe_link *at = busy.next
     while at != &busy:
-        if base_of(at).relays:
+        if base_of(at).has_selfpipe:
             return base_of(at) is self
         at = at.next
     return True
 
 
-cdef void relay_lost(EventBase self) noexcept:
-    """Its relay is closed: a running base opens another before its next wait."""
-    self.relay_fd = -1
+cdef void selfpipe_lost(EventBase self) noexcept:
+    """Its self-pipe is closed: a running base opens another before its next wait."""
+    self.selfpipe_fd = -1
     if is_ours(self):
         self.hooks.mend = True
         if not is_outermost(self):
-            self.forward_to = -1  # the relay of the one outside it, which is gone
+            self.forward_to = -1  # the self-pipe of the one outside it, which is gone
     else:
         self.forward_to = -1
-        self.relays = False  # its thread has stayed in the parent
+        self.has_selfpipe = False  # its thread has stayed in the parent
 
 
 cdef int signals_lost(EventBase self) except -1:
-    if self.relays:
+    if self.has_selfpipe:
         signal.set_wakeup_fd(-1)
-        relay_lost(self)
+        selfpipe_lost(self)
     return 0
 
 
@@ -255,16 +255,16 @@ def set_fork_handling(bint on):
 
 cdef bint settle() noexcept:
     """Bases that other threads had to themselves are idle: those threads stayed in the parent.
-    Whether one had Python write to its relay."""
+    Whether one had Python write to its self-pipe."""
     cdef pe_link *at = busy.next
     cdef EventBase base
     cdef bint found = False
     while at != &busy:
         base = base_of(at)
         at = at.next
-        found |= base.relays
-        if handles_fork and base.relays:
-            relay_lost(base)
+        found |= base.has_selfpipe
+        if handles_fork and base.has_selfpipe:
+            selfpipe_lost(base)
         if not is_ours(base):
             base.depth = 0
             end(base)

@@ -207,7 +207,7 @@ def test_bases_inside_each_other_restore_in_order(base, backend, when_waiting, o
     assert signal.set_wakeup_fd(fd) == fd
 
 
-def test_no_relay_is_left_after_dispatch_ends_by_exception(base):
+def test_no_selfpipe_is_left_after_dispatch_ends_by_exception(base):
     def fail(*_):
         raise LookupError
 

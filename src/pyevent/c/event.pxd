@@ -114,11 +114,11 @@ cdef extern from "loop/stats.h":
     const pe_stats *pe_stats_get(const event_base *base)
 
 
-cdef extern from "loop/relay.h":
-    int pe_relay_open(event_base *base,
+cdef extern from "loop/selfpipe.h":
+    int pe_selfpipe_open(event_base *base,
                       void (*notice)(void *arg, const unsigned char *data, size_t n) noexcept,
                       void *arg)
-    size_t pe_relay_take(event_base *base, unsigned char *data, size_t n)
+    size_t pe_selfpipe_take(event_base *base, unsigned char *data, size_t n)
 
 
 cdef extern from "loop/fork.h":

@@ -11,7 +11,7 @@
 #include "each.h"
 #include "loop/fork.h"
 #include "loop/internal.h"
-#include "loop/relay.h"
+#include "loop/selfpipe.h"
 
 static void turn_once(struct event_base *base) {
     CHECK_EQ(event_base_loop(base, EVLOOP_NONBLOCK | EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY), 0);
@@ -196,9 +196,9 @@ TEST_EACH(what_a_child_does_with_a_base_let_go_disturbs_no_parent) {
     }
 }
 
-TEST_EACH(a_relay_closes_in_the_child_and_works_on_in_the_parent) {
+TEST_EACH(a_selfpipe_closes_in_the_child_and_works_on_in_the_parent) {
     struct event_base *base = base_on(backend);
-    int fd = pe_relay_open(base, NULL, NULL);
+    int fd = pe_selfpipe_open(base, NULL, NULL);
     pid_t pid;
 
     CHECK(fd >= 0);
@@ -208,7 +208,7 @@ TEST_EACH(a_relay_closes_in_the_child_and_works_on_in_the_parent) {
         pe_bases_let_go_after_fork();
         CHECK_EQ(fcntl(fd, F_GETFD), -1);
         turn_once(base);
-        CHECK(pe_relay_open(base, NULL, NULL) >= 0);
+        CHECK(pe_selfpipe_open(base, NULL, NULL) >= 0);
         event_base_free(base);
         CHECK_EQ(pe_mem_live_total(), 0);
         _exit(0);
@@ -261,7 +261,7 @@ TEST_EACH(a_fork_from_another_thread_does_not_wake_the_waiting_loop) {
     w.base = base_on(backend);
     w.waits = 0;
     ev = added(w.base, SIGUSR1, EV_SIGNAL, &seen, NULL);
-    CHECK(pe_relay_open(w.base, NULL, NULL) >= 0);
+    CHECK(pe_selfpipe_open(w.base, NULL, NULL) >= 0);
     CHECK_EQ(pthread_mutex_init(&w.mutex, NULL), 0);
     CHECK_EQ(pthread_cond_init(&w.changed, NULL), 0);
     event_base_set_wait_hooks(w.base, give_up, take, &w);

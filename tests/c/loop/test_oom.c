@@ -11,7 +11,7 @@
 #include "each.h"
 #include "event2/watch.h"
 #include "loop/internal.h"
-#include "loop/relay.h"
+#include "loop/selfpipe.h"
 #include "loop/stats.h"
 
 #define ALL (EVENT_BASE_COUNT_ACTIVE | EVENT_BASE_COUNT_ADDED | EVENT_BASE_COUNT_VIRTUAL)
@@ -288,13 +288,13 @@ TEST_OOM(a_stale_registration_is_got_rid_of_in_the_end) {
     event_set_log_callback(NULL);
 }
 
-TEST_OOM(a_relay_is_open_or_not) {
+TEST_OOM(a_selfpipe_is_open_or_not) {
     struct event_base *base = sure_base(backend);
-    int fd = pe_relay_open(base, NULL, NULL);
+    int fd = pe_selfpipe_open(base, NULL, NULL);
 
     if (fd < 0) {
         CHECK_EQ(fd, -ENOMEM);
-        fd = pe_relay_open(base, NULL, NULL);
+        fd = pe_selfpipe_open(base, NULL, NULL);
     }
     CHECK(fd >= 0);
     event_base_free(base);

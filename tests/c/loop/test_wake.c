@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "each.h"
 #include "loop/internal.h"
-#include "loop/relay.h"
+#include "loop/selfpipe.h"
 
 struct looper {
     struct event_base *base;
@@ -576,7 +576,7 @@ TEST_EACH(a_busy_loop_gives_way_now_and_then) {
     event_base_free(base);
 }
 
-/* --- the relay ------------------------------------------------------------------------------------ */
+/* --- the self-pipe ------------------------------------------------------------------------------------ */
 
 static unsigned char noticed[64];
 static size_t noticed_count;
@@ -588,21 +588,21 @@ static void notice(void *arg, const unsigned char *bytes, size_t n) {
     CHECK_EQ(event_base_loopbreak(arg), 0);
 }
 
-TEST_EACH(bytes_written_to_the_relay_are_noticed_and_end_the_wait) {
+TEST_EACH(bytes_written_to_the_selfpipe_are_noticed_and_end_the_wait) {
     struct event_base *base = base_on(backend);
-    int fd = pe_relay_open(base, notice, base);
+    int fd = pe_selfpipe_open(base, notice, base);
 
     noticed_count = 0;
     CHECK(fd >= 0);
-    CHECK_EQ(pe_relay_open(base, notice, base), fd);
+    CHECK_EQ(pe_selfpipe_open(base, notice, base), fd);
     CHECK_EQ(event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED), 0);
     CHECK_EQ(write(fd, "\2\17", 2), 2);
     CHECK_EQ(event_base_loop(base, EVLOOP_NO_EXIT_ON_EMPTY), 0);
     CHECK_EQ(noticed_count, 2);
     CHECK_MEM(noticed, "\2\17", 2);
-    pe_relay_close(base);
+    pe_selfpipe_close(base);
     CHECK_EQ(event_base_dispatch(base), 1);
-    CHECK(pe_relay_open(base, notice, base) >= 0);
+    CHECK(pe_selfpipe_open(base, notice, base) >= 0);
     event_base_free(base); /* closes it too */
 }
 

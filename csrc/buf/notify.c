@@ -88,7 +88,7 @@ void pe_buf_fini_extras(struct evbuffer *buf) {
     pe_list_remove(&extras->of_all);
     unlock_all();
     buf->extras = NULL;
-    pe_free(PE_MEM_BUFFER, rare);
+    pe_free(PE_MEM_BUFFER, extras);
 }
 
 /* --- Running --- */

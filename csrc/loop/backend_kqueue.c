@@ -61,7 +61,7 @@ static const short filters[KINDS] = {EVFILT_READ, EVFILT_WRITE, EVFILT_USER};
 struct kqueue_state {
     int kq;
     pid_t owner; /* not its child */
-    uint8_t *notes; /* by fd: what the kernel was given */
+    uint8_t *knotes; /* by fd: what the kernel was given */
     int notes_cap;
     int got;  /* results of the last wait ... */
     int next; /* ... of which these were handed out */
@@ -102,7 +102,7 @@ static void kqueue_close(struct pe_backend *b) {
 
     if (st->owner == getpid())
         (void)close(st->kq);
-    pe_free(PE_MEM_BACKEND, st->notes);
+    pe_free(PE_MEM_BACKEND, st->knotes);
     pe_free(PE_MEM_BACKEND, st->events);
     pe_free(PE_MEM_BACKEND, st);
     b->state = NULL;
@@ -118,11 +118,11 @@ static int reserve(struct kqueue_state *st, int fd) {
         return 0;
     while (cap <= fd)
         cap *= 2;
-    more = pe_realloc(PE_MEM_BACKEND, st->notes, (size_t)cap);
+    more = pe_realloc(PE_MEM_BACKEND, st->knotes, (size_t)cap);
     if (more == NULL)
         return -ENOMEM;
     memset(more + st->notes_cap, 0, (size_t)(cap - st->notes_cap));
-    st->notes = more;
+    st->knotes = more;
     st->notes_cap = cap;
     return 0;
 }
@@ -202,7 +202,7 @@ static int kqueue_set(struct pe_backend *b, int fd, uint32_t gen, unsigned old, 
     err = reserve(st, fd);
     if (err < 0)
         return err;
-    have = st->notes[fd];
+    have = st->knotes[fd];
     if (want != 0 && (old == 0 || anew || (have & HAS_ALWAYS))) {
         if (fstat(fd, &file) < 0)
             return -errno;
@@ -219,7 +219,7 @@ static int kqueue_set(struct pe_backend *b, int fd, uint32_t gen, unsigned old, 
         (void)change(st, fd, gen, have | notes, 0, false); /* all or nothing */
         notes = 0;
     }
-    st->notes[fd] = (uint8_t)notes;
+    st->knotes[fd] = (uint8_t)notes;
     return err;
 }
 
@@ -237,7 +237,7 @@ static int kqueue_purge(struct pe_backend *b, int fd) {
     for (int i = 0; i < got; i++)
         removed += receipts[i].data == 0;
     if (fd < st->notes_cap)
-        st->notes[fd] = 0;
+        st->knotes[fd] = 0;
     return removed != 0 ? 0 : -ENOENT;
 }
 
@@ -293,11 +293,11 @@ static unsigned from_kevent(const struct kevent *kev, unsigned notes) {
 /* Only the end of the stream is waited for, and here it is: from now on it is
  * told each time, until the loop wants no more of it. */
 static void note_end(struct kqueue_state *st, int fd, uint32_t gen) {
-    unsigned have = st->notes[fd];
+    unsigned have = st->knotes[fd];
     unsigned want = have & ~(CLEARED(HAS_READ) | UNTIL_END);
 
     if (change(st, fd, gen, have, want, false) == 0) /* else the fd was closed */
-        st->notes[fd] = (uint8_t)want;
+        st->knotes[fd] = (uint8_t)want;
 }
 
 static int kqueue_harvest(struct pe_backend *b, struct pe_ready *out, int cap) {
@@ -306,12 +306,12 @@ static int kqueue_harvest(struct pe_backend *b, struct pe_ready *out, int cap) {
 
     while (n < cap && st->next < st->got) {
         const struct kevent *kev = &st->events[st->next++];
-        int fd = (int)kev->ident; /* it was given to `set`: notes[fd] is there */
+        int fd = (int)kev->ident; /* it was given to `set`: knotes[fd] is there */
 
         out[n].fd = fd;
         out[n].gen = (uint32_t)(uintptr_t)kev->udata;
-        out[n].events = from_kevent(kev, st->notes[fd]);
-        if ((out[n].events & EV_CLOSED) && (st->notes[fd] & UNTIL_END))
+        out[n].events = from_kevent(kev, st->knotes[fd]);
+        if ((out[n].events & EV_CLOSED) && (st->knotes[fd] & UNTIL_END))
             note_end(st, fd, out[n].gen);
         n++;
     }

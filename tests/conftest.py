@@ -3,6 +3,7 @@
 import faulthandler
 import gc
 import os
+import signal
 import socket
 import sys
 
@@ -16,6 +17,12 @@ stderr_key = pytest.StashKey[int]()
 def pytest_configure(config):
     # A copy of the real stderr: by the time a test hangs, pytest has put a file in its place.
     config.stash[stderr_key] = os.dup(sys.__stderr__.fileno())
+    # What runs in the background of a shell, or under nohup, begins with these ignored.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def pytest_unconfigure(config):

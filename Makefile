@@ -87,7 +87,7 @@ $(VENV)/.tools: pyproject.toml $(if $(wildcard $(VENV)/.python-$(KEY)),,environm
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.tools setup.py $(SOURCES)
-	@echo "pyevent._core: building for $$($(PY) -V)"
+	@echo "pyevent._native.core: building for $$($(PY) -V)"
 	$(Q)PYEVENT_WERROR=$(if $(WERROR),1) $(PY) setup.py -q build_ext --inplace egg_info
 	@touch $@
 
@@ -113,7 +113,7 @@ lint: $(VENV)/.lint
 	$(Q)$(PY) -m mypy
 
 clean:
-	rm -rf build dist src/*.egg-info src/pyevent/*.so .venv*/.built
+	rm -rf build dist src/*.egg-info src/pyevent/_native/*.so .venv*/.built
 	find src tests examples -name __pycache__ -exec rm -rf {} +
 
 # ---- the C core and its tests -----------------------------------------------

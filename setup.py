@@ -27,25 +27,25 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
 
 MODULES = [
-    "_core",
-    "_config",
-    "_loop",
-    "_running",
-    "_event",
-    "_watch",
-    "_views",
-    "_files",
-    "_notes",
-    "_buffer",
-    "_quick",
-    "_ratelimit",
-    "_stream",
-    "_filter",
-    "_listener",
-    "_datagram",
-    "_log",
-    "_util",
-]  # the rest of them: see _boot.py
+    "core",
+    "base.log",
+    "base.util",
+    "loop.config",
+    "loop.eventbase",
+    "loop.running",
+    "loop.event",
+    "loop.watch",
+    "buf.views",
+    "buf.files",
+    "buf.callbacks",
+    "buf.buffer",
+    "buf.quick",
+    "stream.ratelimit",
+    "stream.bufferevent",
+    "stream.filter",
+    "stream.listener",
+    "stream.datagram",
+]  # below pyevent._native; see _boot.py
 CORE = sorted(glob("csrc/**/*.c", recursive=True))
 HEADERS = sorted(glob("csrc/**/*.h", recursive=True))
 INCLUDE = ["csrc", "csrc/include"]
@@ -135,7 +135,8 @@ class BuildModules(build_ext):
     def build_extension(self, ext):
         from Cython.Build import cythonize  # here, so that other commands do without it
 
-        modules = [Extension(f"pyevent.{Path(s).stem}", [s]) for s in ext.sources]
+        names = [s.removeprefix("src/").removesuffix(".pyx").replace("/", ".") for s in ext.sources]
+        modules = [Extension(n, [s]) for n, s in zip(names, ext.sources, strict=True)]
         done = cythonize(
             modules,
             build_dir="build/cython",
@@ -204,8 +205,8 @@ setup(
     ],
     ext_modules=[
         Extension(
-            "pyevent._core",
-            [f"src/pyevent/{name}.pyx" for name in MODULES],
+            "pyevent._native.core",
+            [f"src/pyevent/_native/{name.replace('.', '/')}.pyx" for name in MODULES],
             depends=[*CORE, *HEADERS, "setup.py"],
             include_dirs=INCLUDE,
             extra_compile_args=common_flags,

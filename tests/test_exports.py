@@ -6,14 +6,16 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
 import pyevent
-from pyevent import _boot, _core
+from pyevent import _boot
+from pyevent._native import core
 
-NAMES = ("_core", *_boot.MODULES)
+NAMES = ("core", *_boot.MODULES)
 ROOT = Path(__file__).parent.parent
 
 
@@ -34,28 +36,35 @@ def run(code, **options):
 def test_only_module_entry_points_are_exported():
     options = ["-gU"] if sys.platform == "darwin" else ["-D", "--defined-only"]
     listing = subprocess.run(
-        ["nm", *options, _core.__file__], capture_output=True, text=True, check=True
+        ["nm", *options, core.__file__], capture_output=True, text=True, check=True
     ).stdout
     symbols = {line.split()[-1].lstrip("_") for line in listing.splitlines() if line.strip()}
-    assert symbols == {f"PyInit_{name}" for name in NAMES}
+    assert symbols == {f"PyInit_{name.rpartition('.')[2]}" for name in NAMES}
+
+
+def test_no_two_modules_end_in_the_same_name():
+    """An entry point is called by the last part of a module's name."""
+    ends = [name.rpartition(".")[2] for name in NAMES]
+    assert len(set(ends)) == len(ends)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_module_comes_from_the_one_file(name):
-    module = sys.modules[f"pyevent.{name}"]
-    assert module.__file__ == _core.__file__
-    assert module.__spec__.origin == _core.__file__
-    assert getattr(pyevent, name) is module
+    module = sys.modules[f"pyevent._native.{name}"]
+    assert module.__file__ == core.__file__
+    assert module.__spec__.origin == core.__file__
+    assert attrgetter(name)(pyevent._native) is module
 
 
 def test_modules_can_be_imported_in_any_order():
     for name in NAMES:
-        assert run(f"import pyevent.{name} as m; print(m.__name__)") == f"pyevent.{name}\n"
+        name = f"pyevent._native.{name}"
+        assert run(f"import {name} as m; print(m.__name__)") == f"{name}\n"
 
 
 def test_other_names_are_not_answered_for():
-    assert importlib.util.find_spec("pyevent._nothing") is None
-    assert importlib.util.find_spec("_loop") is None
+    assert importlib.util.find_spec("pyevent._native.nothing") is None
+    assert importlib.util.find_spec("eventbase") is None
 
 
 def test_reloading_the_package_leaves_one_finder():
@@ -70,7 +79,7 @@ def test_reloading_the_package_leaves_one_finder():
 @pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="not in a source tree")
 def test_the_build_and_the_finder_name_the_same_modules():
     listed = re.search(r"^MODULES = (\[.*?\])", (ROOT / "setup.py").read_text(), re.M | re.S)
-    assert tuple(re.findall(r'"(\w+)"', listed[1])) == NAMES
+    assert tuple(re.findall(r'"([\w.]+)"', listed[1])) == NAMES
 
 
 @pytest.mark.parametrize("first", ["main", "sub"])

@@ -30,7 +30,7 @@ def test_it_names_versions_system_and_build():
     assert re.search(r"^compiled by  .*\d+\.\d+.*, Cython 3\.\d+", text, re.MULTILINE)
     assert re.search(r"^compiled as  (not )?optimised, with(out)? assertions", text, re.MULTILINE)
     assert re.search(r"^sanitizers   \S", text, re.MULTILINE)
-    assert pyevent._core.__file__ in text
+    assert pyevent._native.core.__file__ in text
 
 
 def test_it_lists_the_backends_and_marks_the_chosen_one():

@@ -121,8 +121,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     assert suffixes == {".py", ".pyi", ".so"}
     assert "pyevent/py.typed" in names
     assert sum(name.endswith(".so") for name in names) == 1
-    for path in (ROOT / "src/pyevent").glob("*.py*"):
-        assert (f"pyevent/{path.name}" in names) == (path.suffix in (".py", ".pyi")), path
+    for path in (ROOT / "src/pyevent").glob("**/*.py*"):
+        name = str(path.relative_to(ROOT / "src"))
+        assert (name in names) == (path.suffix in (".py", ".pyi")), path
 
 
 def test_the_wheel_works_by_itself(installed, tmp_path):

@@ -16,15 +16,25 @@ import pytest
 import pyevent
 
 PACKAGE = Path(pyevent.__file__).parent
-SOURCES = Path(__file__).parent.parent / "src/pyevent"
-STUBS = sorted(path.stem for path in PACKAGE.glob("_*.pyi") if path.stem != "__init__")
+SOURCES = Path(__file__).parent.parent / "src/pyevent/_native"
+NATIVE = PACKAGE / "_native"
+STUBS = sorted(
+    ".".join(path.relative_to(NATIVE).with_suffix("").parts) for path in NATIVE.glob("**/*.pyi")
+)
 SAMPLE = Path(__file__).parent / "typing/both_styles.py"
 SPECIAL = {"__init__", "__enter__", "__exit__", "__del__", "__len__", "__bool__", "__bytes__"}
 SPECIAL |= {"__iter__", "__next__", "__getitem__", "__contains__"}
 
 
-def stub_of(name):
-    return ast.parse((PACKAGE / f"{name}.pyi").read_text())
+def stub_of(module):
+    return ast.parse((NATIVE / f"{module.replace('.', '/')}.pyi").read_text())
+
+
+def source_of(module):
+    path = SOURCES / f"{module.replace('.', '/')}.pyx"
+    if not path.exists():
+        pytest.skip("not in a source tree")
+    return path.read_text()
 
 
 def functions(body):
@@ -66,9 +76,7 @@ def parameters_at_run_time(function, skip=0):
 
 def parameters_in_source(module, class_name, name):
     """Of a method of a compiled class, where Python cannot tell; None: there is no such method."""
-    if not (SOURCES / f"{module}.pyx").exists():
-        pytest.skip("not in a source tree")
-    source = (SOURCES / f"{module}.pyx").read_text()
+    source = source_of(module)
     body = re.split(rf"^cdef class {class_name}\b.*\n", source, flags=re.MULTILINE)[1]
     body = re.split(r"^\S", body, maxsplit=1, flags=re.MULTILINE)[0]
     method = re.search(rf"^    def {name}\((.*?)\):\n", body, re.DOTALL | re.MULTILINE)
@@ -84,7 +92,7 @@ def classes():
     for module in STUBS:
         for node in stub_of(module).body:
             if isinstance(node, ast.ClassDef):
-                runtime = getattr(importlib.import_module(f"pyevent.{module}"), node.name)
+                runtime = getattr(importlib.import_module(f"pyevent._native.{module}"), node.name)
                 yield pytest.param(node, runtime, module, id=node.name)
 
 
@@ -97,13 +105,13 @@ def public(names):
 
 
 def test_every_compiled_module_has_a_stub():
-    modules = [path.stem for path in SOURCES.glob("*.pyx")]
-    assert set(modules) <= set(STUBS)
+    modules = [path.relative_to(SOURCES).with_suffix(".pyi") for path in SOURCES.glob("**/*.pyx")]
+    assert {".".join(path.with_suffix("").parts) for path in modules} <= set(STUBS)
 
 
 @pytest.mark.parametrize("module", STUBS)
 def test_functions_of_a_module_are_those_of_its_stub(module):
-    runtime = importlib.import_module(f"pyevent.{module}")
+    runtime = importlib.import_module(f"pyevent._native.{module}")
     stubs = functions(stub_of(module).body)
     own = {
         name
@@ -182,7 +190,7 @@ def test_settable_properties_are_those_with_a_setter(stub, runtime, module):
 
 def test_package_stub_names_what_the_package_has():
     names = set()
-    for node in stub_of("__init__").body:
+    for node in ast.parse((PACKAGE / "__init__.pyi").read_text()).body:
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 if alias.name == "*":

@@ -9,23 +9,23 @@ makes connections has libevent's defaults: nothing is closed and nothing is limi
 from pyevent import _boot  # noqa: F401  first: it makes the compiled modules importable
 
 # isort: split
-from pyevent import _quick  # noqa: F401  before anybody takes a method of Buffer
+from pyevent._native.buf import quick  # noqa: F401  before anybody takes a method of Buffer
 
 # isort: split
-from pyevent._buffer import Buffer
-from pyevent._config import EventConfig, backends, get_supported_methods
-from pyevent._core import get_version, live_allocations
-from pyevent._datagram import Datagram
-from pyevent._event import Event
-from pyevent._files import FileSegment
-from pyevent._filter import Filter
-from pyevent._listener import Listener
-from pyevent._loop import EventBase
-from pyevent._notes import BufferCallback
-from pyevent._ratelimit import RateLimit, RateLimitGroup
-from pyevent._running import set_fork_handling
-from pyevent._stream import BufferEvent
-from pyevent._watch import CheckWatcher, PrepareWatcher
+from pyevent._native.buf.buffer import Buffer
+from pyevent._native.buf.callbacks import BufferCallback
+from pyevent._native.buf.files import FileSegment
+from pyevent._native.core import get_version, live_allocations
+from pyevent._native.loop.config import EventConfig, backends, get_supported_methods
+from pyevent._native.loop.event import Event
+from pyevent._native.loop.eventbase import EventBase
+from pyevent._native.loop.running import set_fork_handling
+from pyevent._native.loop.watch import CheckWatcher, PrepareWatcher
+from pyevent._native.stream.bufferevent import BufferEvent
+from pyevent._native.stream.datagram import Datagram
+from pyevent._native.stream.filter import Filter
+from pyevent._native.stream.listener import Listener
+from pyevent._native.stream.ratelimit import RateLimit, RateLimitGroup
 from pyevent.activation import listen_fds
 from pyevent.changes import BufferChange
 from pyevent.constants import *  # noqa: F403

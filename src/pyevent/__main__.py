@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 import pyevent
-from pyevent import _core
+from pyevent._native import core
 
 TIMER_MS = 0.1  # shorter than a millisecond: a backend that counts in those takes longer
 
@@ -56,9 +56,9 @@ def open_files() -> str:
 
 
 def lines() -> Iterator[str]:
-    build = _core.build_info()
+    build = core.build_info()
     python = f"{platform.python_implementation()} {sys.version}".replace("\n", " ")
-    yield f"pyevent      {pyevent.__version__}, {_core.__file__}"
+    yield f"pyevent      {pyevent.__version__}, {core.__file__}"
     yield f"libevent API {pyevent.get_version()} ({pyevent.LIBEVENT_VERSION_NUMBER:#010x})"
     yield f"Python       {python}"
     yield f"system       {platform.platform()}"

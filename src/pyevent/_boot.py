@@ -1,9 +1,10 @@
-"""Finds the compiled modules: all of them live in the shared object of ``pyevent._core``.
+"""Finds the compiled modules: all of them live in the shared object of ``pyevent._native.core``.
 
 The C core keeps process-wide state (settings, signal tables, free lists), so it must be linked
 once. One shared object therefore holds every Cython module, each with its own ``PyInit_`` function
-(PEP 489, "Multiple modules in one library"). Python's own finder looks for a file per module; the
-one installed here points the names below at the file of ``_core``. docs/design/cython.md has more.
+(PEP 489, "Multiple modules in one library"), which has the last part of the module's name. Python's
+own finder looks for a file per module; the one installed here points the names below at the file of
+``core``. docs/design/cython.md has more.
 
 Importing this module installs the finder; ``pyevent/__init__.py`` does so before all else.
 """
@@ -12,25 +13,25 @@ import sys
 from importlib import import_module
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
 
-PACKAGE = "pyevent"
-MODULES = (  # beside _core, which is an ordinary file
-    "_config",
-    "_loop",
-    "_running",
-    "_event",
-    "_watch",
-    "_views",
-    "_files",
-    "_notes",
-    "_buffer",
-    "_quick",
-    "_ratelimit",
-    "_stream",
-    "_filter",
-    "_listener",
-    "_datagram",
-    "_log",
-    "_util",
+PACKAGE = "pyevent._native"
+MODULES = (  # beside core, which is an ordinary file
+    "base.log",
+    "base.util",
+    "loop.config",
+    "loop.eventbase",
+    "loop.running",
+    "loop.event",
+    "loop.watch",
+    "buf.views",
+    "buf.files",
+    "buf.callbacks",
+    "buf.buffer",
+    "buf.quick",
+    "stream.ratelimit",
+    "stream.bufferevent",
+    "stream.filter",
+    "stream.listener",
+    "stream.datagram",
 )
 
 
@@ -71,7 +72,7 @@ def require_main_interpreter() -> None:
 
 def install() -> None:
     """Put the finder behind all others: what is found elsewhere pays nothing for it."""
-    spec = PathFinder.find_spec(f"{PACKAGE}._core", sys.modules[PACKAGE].__path__)
+    spec = PathFinder.find_spec(f"{PACKAGE}.core", import_module(PACKAGE).__path__)
     if spec is None or spec.origin is None:
         raise ImportError(
             f"pyevent is not compiled for Python {sys.version_info[0]}.{sys.version_info[1]}; "

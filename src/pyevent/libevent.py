@@ -9,18 +9,23 @@ an override in a subclass is not seen through them.
 from collections.abc import Callable
 from typing import Any
 
-from pyevent import _util
-from pyevent._buffer import Buffer
-from pyevent._config import EventConfig, get_supported_methods
-from pyevent._core import get_version
-from pyevent._event import Event, is_initialized, set_base
-from pyevent._files import FileSegment
-from pyevent._listener import Listener
-from pyevent._log import enable_debug_logging, enable_debug_mode, global_shutdown, set_log_callback
-from pyevent._loop import EventBase
-from pyevent._ratelimit import RateLimit, RateLimitGroup
-from pyevent._stream import BufferEvent
-from pyevent._watch import CheckWatcher, PrepareWatcher, Watcher, prepare_get_timeout
+from pyevent._native.base import util
+from pyevent._native.base.log import (
+    enable_debug_logging,
+    enable_debug_mode,
+    global_shutdown,
+    set_log_callback,
+)
+from pyevent._native.buf.buffer import Buffer
+from pyevent._native.buf.files import FileSegment
+from pyevent._native.core import get_version
+from pyevent._native.loop.config import EventConfig, get_supported_methods
+from pyevent._native.loop.event import Event, is_initialized, set_base
+from pyevent._native.loop.eventbase import EventBase
+from pyevent._native.loop.watch import CheckWatcher, PrepareWatcher, Watcher, prepare_get_timeout
+from pyevent._native.stream.bufferevent import BufferEvent
+from pyevent._native.stream.listener import Listener
+from pyevent._native.stream.ratelimit import RateLimit, RateLimitGroup
 from pyevent.assignment import SELF
 from pyevent.constants import LIBEVENT_VERSION_NUMBER, EventFlag
 
@@ -233,21 +238,21 @@ evconnlistener_get_fd = Listener.get_fd
 evconnlistener_set_cb = Listener.set_cb
 evconnlistener_set_error_cb = Listener.set_error_cb
 
-evutil_make_socket_nonblocking = _util.make_socket_nonblocking
-evutil_make_socket_closeonexec = _util.make_socket_closeonexec
-evutil_make_listen_socket_reuseable = _util.make_listen_socket_reuseable
-evutil_make_listen_socket_reuseable_port = _util.make_listen_socket_reuseable_port
-evutil_make_listen_socket_ipv6only = _util.make_listen_socket_ipv6only
-evutil_make_listen_socket_not_ipv6only = _util.make_listen_socket_not_ipv6only
-evutil_make_tcp_listen_socket_deferred = _util.make_tcp_listen_socket_deferred
-evutil_set_tcp_keepalive = _util.set_tcp_keepalive
-evutil_socketpair = _util.socketpair
-evutil_closesocket = _util.closesocket
-evutil_parse_sockaddr_port = _util.parse_sockaddr_port
-evutil_sockaddr_cmp = _util.sockaddr_cmp
-evutil_getaddrinfo = _util.getaddrinfo
-evutil_gai_strerror = _util.gai_strerror
-evutil_date_rfc1123 = _util.date_rfc1123
+evutil_make_socket_nonblocking = util.make_socket_nonblocking
+evutil_make_socket_closeonexec = util.make_socket_closeonexec
+evutil_make_listen_socket_reuseable = util.make_listen_socket_reuseable
+evutil_make_listen_socket_reuseable_port = util.make_listen_socket_reuseable_port
+evutil_make_listen_socket_ipv6only = util.make_listen_socket_ipv6only
+evutil_make_listen_socket_not_ipv6only = util.make_listen_socket_not_ipv6only
+evutil_make_tcp_listen_socket_deferred = util.make_tcp_listen_socket_deferred
+evutil_set_tcp_keepalive = util.set_tcp_keepalive
+evutil_socketpair = util.socketpair
+evutil_closesocket = util.closesocket
+evutil_parse_sockaddr_port = util.parse_sockaddr_port
+evutil_sockaddr_cmp = util.sockaddr_cmp
+evutil_getaddrinfo = util.getaddrinfo
+evutil_gai_strerror = util.gai_strerror
+evutil_date_rfc1123 = util.date_rfc1123
 
 
 def event_get_version_number() -> int:

@@ -226,23 +226,23 @@ def test_a_failing_allocation_is_a_memory_error_and_changes_nothing(name, n):
     buf = Buffer()
     size = 200_000 if name == "reserve" else bytearray(200_000)
     before = pyevent.live_allocations()
-    pyevent._core._fail_allocation(n)
+    pyevent._native.core._fail_allocation(n)
     try:
         getattr(buf, name)(size)
     except MemoryError:
         assert len(buf) == 0
         assert pyevent.live_allocations() == before
     finally:
-        pyevent._core._fail_allocation(0)
+        pyevent._native.core._fail_allocation(0)
 
 
 def test_making_one_fails_without_memory():
-    pyevent._core._fail_allocation(1)
+    pyevent._native.core._fail_allocation(1)
     try:
         with pytest.raises(MemoryError):
             Buffer()
     finally:
-        pyevent._core._fail_allocation(0)
+        pyevent._native.core._fail_allocation(0)
 
 
 # --- freezing

@@ -33,12 +33,12 @@ def never_set_up(base):
 
 def failed_to_be_set_up(base):
     buf = Buffer.__new__(Buffer)
-    pyevent._core._fail_allocation(1)
+    pyevent._native.core._fail_allocation(1)
     try:
         with pytest.raises(MemoryError):
             buf.__init__(b"text")
     finally:
-        pyevent._core._fail_allocation(0)
+        pyevent._native.core._fail_allocation(0)
     return buf
 
 

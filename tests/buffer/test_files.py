@@ -87,12 +87,12 @@ def test_a_descriptor_stays_the_caller_s_when_adding_fails(path):
         with pytest.raises(ValueError, match=r"inside|negative"):
             buf.add_file(fd, offset, length)
     for n in range(1, 3):
-        pyevent._core._fail_allocation(n)
+        pyevent._native.core._fail_allocation(n)
         try:
             with pytest.raises(MemoryError):
                 buf.add_file(fd)
         finally:
-            pyevent._core._fail_allocation(0)
+            pyevent._native.core._fail_allocation(0)
     buf.close()
     with pytest.raises(ValueError, match="closed"):
         buf.add_file(fd)

@@ -175,7 +175,7 @@ def constructors():
     for cls in CLASSES:
         if cls is BufferCallback:
             continue
-        stub = Path(pyevent.__file__).with_name(f"{cls.__module__.rpartition('.')[2]}.pyi")
+        stub = Path(pyevent.__file__).parents[1] / f"{cls.__module__.replace('.', '/')}.pyi"
         tree = ast.parse(stub.read_text())
         body = next(n.body for n in tree.body if getattr(n, "name", "") == cls.__name__)
         init = [n.args for n in body if getattr(n, "name", "") == "__init__"]

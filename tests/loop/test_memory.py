@@ -111,11 +111,11 @@ def test_each_function_raises_memoryerror_and_can_be_called_again(story, backend
     for n in range(1, 300):
         again = Again()
         with EventBase(backend=backend, exception_handler=pyevent.RAISE) as base:
-            pyevent._core._fail_allocation(n)
+            pyevent._native.core._fail_allocation(n)
             try:
                 story(base, socketpair[0], [], again)
             finally:
-                pyevent._core._fail_allocation(0)
+                pyevent._native.core._fail_allocation(0)
         assert pyevent.live_allocations() == before
         if not again.failures:
             break

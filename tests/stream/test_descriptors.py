@@ -23,7 +23,7 @@ from pyevent import (
     Listener,
     bufferevent_socket_new,
 )
-from pyevent._core import _fail_allocation
+from pyevent._native.core import _fail_allocation
 
 
 def is_open(fd):

@@ -192,9 +192,7 @@ def test_reset_connection_names_the_peer_and_what_was_not_sent(streams, base):
     bev, peer = streams.pair("tcp")
     address = bev.peername
     seen = []
-    bev.setcb(
-        None, None, lambda bev, what, arg: seen.append((what, bev.error, len(bev.output)))
-    )
+    bev.setcb(None, None, lambda bev, what, arg: seen.append((what, bev.error, len(bev.output))))
     bev.enable(EV_READ)
     bev.write(b"x" * 8_000_000)
     streams.run_ready()

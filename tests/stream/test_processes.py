@@ -175,7 +175,7 @@ def test_every_allocation_may_fail(backend, run_python):
     import gc, os, socket, sys, warnings
     import pyevent
     from pyevent import *
-    from pyevent._core import _fail_allocation
+    from pyevent._native.core import _fail_allocation
 
     backend = sys.argv[1]
 

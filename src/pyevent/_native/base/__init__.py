@@ -1,0 +1,1 @@
+"""Beside csrc/base: errors, arguments, addresses, the log, utilities."""

@@ -1,0 +1,1 @@
+"""Beside csrc/buf: buffers, their views, files and callbacks."""

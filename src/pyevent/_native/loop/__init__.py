@@ -1,0 +1,1 @@
+"""Beside csrc/loop: event bases, events, watchers."""

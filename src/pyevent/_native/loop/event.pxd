@@ -1,0 +1,15 @@
+# Events.
+
+from pyevent._native.loop.eventbase cimport Attached
+from pyevent._native.c.event cimport event
+
+
+cdef class Event(Attached):
+    cdef event ev
+    cdef bint is_open
+    cdef object callback_
+    cdef object arg_
+    cdef object file          # whatever the fd was taken from
+
+
+cdef event *event_enter(Event self) except NULL

@@ -1,0 +1,1 @@
+"""Beside csrc/stream: buffered connections, listeners, datagrams, rate limits."""

@@ -28,9 +28,13 @@ from setuptools.command.sdist import sdist
 
 MODULES = [
     "core",
+    "base.arguments",
+    "base.address",
     "base.log",
     "base.util",
     "loop.config",
+    "loop.attached",
+    "loop.calling",
     "loop.eventbase",
     "loop.running",
     "loop.event",

@@ -15,9 +15,13 @@ from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
 
 PACKAGE = "pyevent._native"
 MODULES = (  # beside core, which is an ordinary file
+    "base.arguments",
+    "base.address",
     "base.log",
     "base.util",
     "loop.config",
+    "loop.attached",
+    "loop.calling",
     "loop.eventbase",
     "loop.running",
     "loop.event",

@@ -8,7 +8,8 @@ from libc.string cimport memset
 from libc.time cimport tm as tm_t
 from posix.unistd cimport close
 
-from pyevent._native.core cimport address_of, check, fd_of, sockaddr, sockaddr_storage, to_sockaddr
+from pyevent._native.base.address cimport address_of, sockaddr, sockaddr_storage, to_sockaddr
+from pyevent._native.base.arguments cimport check, fd_of
 from pyevent._native.c.util cimport *
 
 import os

@@ -36,9 +36,7 @@ from libc.errno cimport EBUSY, EINTR, EINVAL, ENOMEM, EOVERFLOW, EPERM, errno
 from libc.limits cimport INT_MAX
 from libc.stdint cimport int64_t, uint64_t
 
-from pyevent._native.core cimport check_err, fd_of
-from pyevent._native.buf.files cimport FileSegment, segment_enter, segment_of, segment_owns, whole
-from pyevent._native.loop.eventbase cimport Attached, EventBase, base_enter
+from pyevent._native.base.arguments cimport check_err, fd_of
 from pyevent._native.buf.callbacks cimport (
     BufferCallback,
     Notes,
@@ -53,6 +51,7 @@ from pyevent._native.buf.callbacks cimport (
     notes_remove,
     notes_start,
 )
+from pyevent._native.buf.files cimport FileSegment, segment_enter, segment_of, segment_owns, whole
 from pyevent._native.buf.views cimport (
     Pin,
     drop_view,
@@ -65,6 +64,8 @@ from pyevent._native.buf.views cimport (
     view_to_lend,
 )
 from pyevent._native.c.buffer cimport *
+from pyevent._native.loop.attached cimport Attached
+from pyevent._native.loop.eventbase cimport EventBase, base_enter
 
 import os
 

@@ -2,9 +2,10 @@
 
 from cpython.object cimport PyObject
 
-from pyevent._native.loop.eventbase cimport Attached, EventBase
 from pyevent._native.c.buffer cimport evbuffer, evbuffer_cb_entry
 from pyevent._native.c.event cimport pe_link
+from pyevent._native.loop.attached cimport Attached
+from pyevent._native.loop.eventbase cimport EventBase
 
 
 cdef class BufferCallback:

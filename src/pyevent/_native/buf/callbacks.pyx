@@ -17,19 +17,11 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 from libc.errno cimport EINVAL, errno
 
-from pyevent._native.loop.eventbase cimport (
-    Attached,
-    EventBase,
-    attach,
-    call_failed,
-    call_out,
-    detach,
-    hold,
-    register_kind,
-    unhold,
-)
 from pyevent._native.c.buffer cimport *
 from pyevent._native.c.event cimport pe_link, pe_list_empty, pe_list_init, pe_list_push_back, pe_list_remove
+from pyevent._native.loop.attached cimport Attached, attach, detach, hold, register_kind, unhold
+from pyevent._native.loop.calling cimport call_failed, call_out
+from pyevent._native.loop.eventbase cimport EventBase
 
 from types import BuiltinMethodType, MethodType
 

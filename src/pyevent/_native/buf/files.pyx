@@ -9,7 +9,7 @@ may wait, and lets somebody go on who waits for its reader.
 from libc.errno cimport EINVAL, ESPIPE, errno
 from libc.stdint cimport int64_t
 
-from pyevent._native.core cimport check_err, fd_of
+from pyevent._native.base.arguments cimport check_err, fd_of
 from pyevent._native.c.buffer cimport *
 
 import os

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint64_t
 
-from pyevent._native.core cimport sockaddr
+from pyevent._native.base.address cimport sockaddr
 from pyevent._native.c.event cimport event_base
 
 

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint64_t
 from posix.time cimport timeval
 
-from pyevent._native.core cimport sockaddr, socklen_t
+from pyevent._native.base.address cimport sockaddr, socklen_t
 from pyevent._native.c.buffer cimport evbuffer
 from pyevent._native.c.event cimport event_base
 from pyevent._native.c.ratelimit cimport bufferevent_rate_limit_group, ev_token_bucket_cfg

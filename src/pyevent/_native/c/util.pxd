@@ -2,7 +2,7 @@
 
 from libc.time cimport tm
 
-from pyevent._native.core cimport sockaddr, socklen_t
+from pyevent._native.base.address cimport sockaddr, socklen_t
 
 
 cdef extern from "event2/util.h":

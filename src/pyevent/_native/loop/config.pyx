@@ -2,7 +2,7 @@
 
 from posix.time cimport timeval
 
-from pyevent._native.core cimport check, to_timeval
+from pyevent._native.base.arguments cimport check, to_timeval
 from pyevent._native.c.event cimport *
 
 

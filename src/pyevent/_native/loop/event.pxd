@@ -1,7 +1,7 @@
 # Events.
 
-from pyevent._native.loop.eventbase cimport Attached
 from pyevent._native.c.event cimport event
+from pyevent._native.loop.attached cimport Attached
 
 
 cdef class Event(Attached):

@@ -5,7 +5,8 @@ from typing import Any, SupportsFloat
 from _typeshed import FileDescriptorLike
 from typing_extensions import Self
 
-from pyevent._native.loop.eventbase import Attached, EventBase
+from pyevent._native.loop.attached import Attached
+from pyevent._native.loop.eventbase import EventBase
 from pyevent.constants import EventFlag
 
 _EventCallback = Callable[[int, EventFlag, Any], object]

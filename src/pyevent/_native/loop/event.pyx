@@ -9,33 +9,38 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
 from libc.stdint cimport int64_t
 
-from pyevent._native.core cimport check_err, event_flags, fd_of, to_ns
-from pyevent._native.loop.eventbase cimport (
-    BASE_CLOSING,
+from pyevent._native.base.arguments cimport check_err, event_flags, fd_of, to_ns
+from pyevent._native.c.event cimport *
+from pyevent._native.c.mem cimport pe_clock_now
+from pyevent._native.loop.attached cimport (
     Attached,
-    EventBase,
     attach,
-    base_enter,
-    call_failed,
-    call_out,
     detach,
     forget,
     hold,
-    leave,
-    provide_events,
     register_kind,
-    report,
-    shown_callback,
     unhold,
 )
-from pyevent._native.c.event cimport *
-from pyevent._native.c.mem cimport pe_clock_now
+from pyevent._native.loop.calling cimport (
+    call_failed,
+    call_out,
+    finalizer,
+    report,
+    shown_callback,
+    soon,
+)
+from pyevent._native.loop.eventbase cimport (
+    BASE_CLOSING,
+    EventBase,
+    base_enter,
+    leave,
+    provide_events,
+)
 
 from pyevent.constants import EventFlag
 
-cdef object run_finalizer, run_soon, SELF  # plain C variables: looked at often
+cdef object SELF  # a plain C variable: looked at often
 
-from pyevent._native.loop.eventbase import run_finalizer, run_soon
 from pyevent.assignment import SELF
 
 
@@ -78,9 +83,9 @@ cdef void event_detach(Attached one) noexcept:
     detach(self)
     if not is_due:
         return
-    if self.callback_ is run_finalizer:
+    if self.callback_ is finalizer:
         event_called(-1, 0, <void *>self)  # its base is being closed: now or never
-    elif self.callback_ is run_soon and base is not None and base.state == BASE_CLOSING:
+    elif self.callback_ is soon and base is not None and base.state == BASE_CLOSING:
         base.unrun += 1
 
 
@@ -240,7 +245,7 @@ cdef class Event(Attached):
         """No longer wait for it; a callback that is due is not run. Never blocks."""
         cdef event *ev = event_enter(self)
         cdef int result = 0
-        if self.callback_ is not run_finalizer:  # of an event that is deleted, and to be told so
+        if self.callback_ is not finalizer:  # of an event that is deleted, and to be told so
             result = event_del(ev)
             event_settle(self)
         leave(self.owner, result)
@@ -278,7 +283,7 @@ cdef class Event(Attached):
             raise TypeError(f"callback must be callable, not {callback!r}")
         event_enter(self)
         leave(base, 0)
-        last = Event(base, -1, 0, run_finalizer, (callback, self, arg))
+        last = Event(base, -1, 0, finalizer, (callback, self, arg))
         event_enter(self)  # again: that may have run any code
         event_active(event_enter(last), 0, 1)
         event_settle(last)

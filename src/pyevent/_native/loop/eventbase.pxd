@@ -1,9 +1,9 @@
-# Bases, and what every object that belongs to one has in common.
+# Bases.
 
 from cpython.object cimport PyObject
 
-from pyevent._native.core cimport check
-from pyevent._native.c.event cimport event, event_base, pe_link, pe_list_remove
+from pyevent._native.base.arguments cimport check
+from pyevent._native.c.event cimport event, event_base, pe_link
 
 
 cdef extern from *:
@@ -73,40 +73,6 @@ cdef class EventBase:
     cdef int forward_to       # what it had before; -1: nothing
 
 
-# An object that belongs to a base: in one of its two lists from its making until
-# it is closed, or the base is. While it is held the base owns a reference to it.
-cdef class Attached:
-    cdef EventBase owner
-    cdef pe_link link
-    cdef unsigned char kind               # which detach function closes it
-    cdef unsigned char failures           # of its callback in a row
-    # Facts, of one byte each: there are many of these objects.
-    cdef unsigned char is_held
-    cdef unsigned char closes_on_failure  # the default exception handler closes it
-    cdef unsigned char uses_methods       # on_read ... of a subclass instead of callbacks
-    cdef unsigned char pauses_by_default  # of a BufferEvent: its output limit is nobody's wish
-    cdef unsigned short lookups_max       # of a BufferEvent; 0: no limit
-    cdef object __weakref__
-
-
-ctypedef void (*detach_fn)(Attached) noexcept
-ctypedef bint (*attached_test)(Attached, int) noexcept
-
-cdef int register_kind(detach_fn detach) except -1
-cdef void close_attached(Attached self) noexcept
-cdef int attach(Attached self, EventBase base, int kind) except -1
-cdef void hold(Attached self) noexcept
-cdef void unhold(Attached self) noexcept
-cdef void detach(Attached self) noexcept
-
-# The first line of a __dealloc__, before the object's C part goes and its attributes are
-# dropped: their finalizers may close the base, and are not to find it there.
-cdef inline void forget(Attached self) noexcept:
-    pe_list_remove(&self.link)
-
-
-cdef object find_attached(EventBase base, int kind, attached_test is_it, int number)
-
 # Each public method that touches C begins with its class's `..._enter` (here base_enter), which
 # checks the object and answers the C pointer, and ends with leave(), which raises what the
 # call's result and errno say. Between the two stands C alone: docs/design/cython.md, "Entries".
@@ -115,17 +81,6 @@ cdef event_base *base_enter(EventBase self) except NULL
 
 cdef inline int leave(EventBase base, int result) except -1:
     return result if result >= 0 else check(result)
-
-cdef void callback_failed(Attached source, object callback, str message) noexcept
-cdef PyObject *call_out(EventBase base, object source, object callback, PyObject **args,
-                        size_t n) noexcept
-cdef void call_failed(EventBase base, object source, object callback, str message) noexcept
-cdef void stop_with(EventBase base, object exc) noexcept
-cdef int raise_failure(EventBase self) except -1
-
-# Log a failure. Whatever goes wrong with that is told to sys.unraisablehook: it ends no loop.
-cdef void report(EventBase base, dict context) noexcept
-cdef object shown_callback(object callback, object arg)
 
 # For loop/event.pyx: its class, the Event of a struct event, a row of a table for one.
 ctypedef object (*event_of_fn)(const event *ev)

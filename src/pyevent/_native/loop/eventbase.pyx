@@ -1,98 +1,47 @@
-"""Bases, and what every object that belongs to one has in common.
-
-Who keeps whom alive: every object of a base (Event, BufferEvent, Listener) has
-a reference to it and is in one of its two lists, `held` or `loose`. The base
-owns a reference to each held one, and nothing else to any; the C core holds
-borrowed pointers only. An Event is held while it is pending or active. The
-lists go through C links in the objects, so that holding allocates nothing, and
-the base's traverse function shows the held ones to the garbage collector: a
-base that nobody refers to any more is collected with all it holds.
-
-Whoever is in a list can rely on the base being there: a base that is closed or
-deallocated takes all of its objects out first.
+"""The base: a loop, its events and its state.
 
 The GIL: the core is entered with it and gives it up around the kernel wait
 only. Any call out of the core may run any other thread, or re-enter.
 """
 
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, Py_XINCREF
 from libc.errno cimport EBUSY, ENOMEM, errno
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 from posix.time cimport timeval
 
+from pyevent._native.base.arguments cimport check_err, event_flags, fd_of, to_ns, to_timeval
+from pyevent._native.c.event cimport *
+from pyevent._native.c.mem cimport pe_clock_now, pe_clock_wall
+from pyevent._native.loop.attached cimport take_all_out
+from pyevent._native.loop.calling cimport (
+    checked_handler,
+    default_handler,
+    load_errors,
+    raise_failure,
+    soon,
+)
 from pyevent._native.loop.config cimport EventConfig, config_enter, config_for
-from pyevent._native.core cimport check_err, event_flags, fd_of, to_ns, to_timeval
 from pyevent._native.loop.running cimport (
     begin,
     end,
     is_busy,
     is_ours,
-    selfpipe_mended,
     run,
+    selfpipe_mended,
     signals_lost,
     wait_returned,
 )
-from pyevent._native.c.event cimport *
-from pyevent._native.c.mem cimport pe_clock_now, pe_clock_wall
 
-from pyevent import errors
 from pyevent.constants import Feature
 
 
 cdef extern from "Python.h":
-    void PyErr_Fetch(PyObject **kind, PyObject **value, PyObject **traceback)
-    void PyErr_Restore(PyObject *kind, PyObject *value, PyObject *traceback)
-    void PyErr_NormalizeException(PyObject **kind, PyObject **value, PyObject **traceback)
-    void PyErr_SetObject(object kind, object value)
-    void PyErr_WriteUnraisable(object source)
-    int PyException_SetTraceback(PyObject *exc, PyObject *traceback)
-    ctypedef int (*visit_fn "visitproc")(PyObject *, void *) noexcept
-    ctypedef int (*traverse_fn "traverseproc")(PyObject *, visit_fn, void *) noexcept
-    ctypedef struct TypeObject "PyTypeObject":
-        traverse_fn tp_traverse
-    PyObject *PyObject_Vectorcall(PyObject *callable, PyObject **args, size_t nargs,
-                                  PyObject *kwnames)
     int PyErr_ResourceWarning(PyObject *source, Py_ssize_t stack_level, const char *format,
                               ...) except -1
-    Py_ssize_t Py_REFCNT(PyObject *op)
-    void Py_SET_REFCNT(PyObject *op, Py_ssize_t n)
-    PyObject *PyExc_RecursionError
-    void PyErr_SetString(PyObject *kind, const char *text)
 
-
-cdef enum:
-    MAX_KINDS = 8
-    MAX_DEPTH = 200  # of callbacks that call callbacks
 
 cdef int EV_IO = EV_READ | EV_WRITE | EV_CLOSED
-
-
-# --- objects of a base ----------------------------------------------------------
-
-cdef detach_fn detachers[MAX_KINDS]
-cdef int kinds = 0
-cdef Py_ssize_t link_offset
-
-
-cdef inline PyObject *attached_of(pe_link *link) noexcept:
-    return <PyObject *>(<char *>link - link_offset)
-
-
-cdef int register_kind(detach_fn detach_one) except -1:
-    """A number for objects that `detach_one` closes when their base is closed."""
-    global kinds
-    if kinds == MAX_KINDS:
-        raise RuntimeError("too many kinds of attached objects")
-    detachers[kinds] = detach_one
-    kinds += 1
-    return kinds - 1
-
-
-cdef void close_attached(Attached self) noexcept:
-    """As its kind is closed."""
-    detachers[self.kind](self)
 
 
 cdef event_base *base_enter(EventBase self) except NULL:
@@ -109,221 +58,6 @@ cdef int base_require(EventBase self) except -1:
     """For what is answered without the C core."""
     base_enter(self)
     return leave(self, 0)
-
-
-cdef int attach(Attached self, EventBase base, int kind) except -1:
-    cdef EventBase old = self.owner  # dropped last
-    if not pe_list_empty(&self.link):
-        raise RuntimeError(f"{self!r} is set up already")
-    base_enter(base)
-    self.owner = base
-    self.kind = kind
-    pe_list_push_back(&base.loose, &self.link)
-    return leave(base, 0)
-
-
-cdef void hold(Attached self) noexcept:
-    """The base keeps `self` alive from now on."""
-    if not self.is_held:
-        self.is_held = True
-        Py_INCREF(self)
-        pe_list_remove(&self.link)
-        pe_list_push_back(&self.owner.held, &self.link)
-
-
-cdef void unhold(Attached self) noexcept:
-    """No longer. The caller has a reference of its own."""
-    if self.is_held:
-        self.is_held = False
-        pe_list_remove(&self.link)
-        pe_list_push_back(&self.owner.loose, &self.link)
-        Py_DECREF(self)
-
-
-cdef void detach(Attached self) noexcept:
-    """Out of the base's lists for good. The caller has a reference of its own."""
-    pe_list_remove(&self.link)
-    if self.is_held:
-        self.is_held = False
-        Py_DECREF(self)
-
-
-cdef object find_attached(EventBase base, int kind, attached_test is_it, int number):
-    """The object of that kind for which `is_it(object, number)`; None."""
-    cdef object found = find_in(&base.held, kind, is_it, number)
-    return found if found is not None else find_in(&base.loose, kind, is_it, number)
-
-
-cdef object find_in(pe_link *head, int kind, attached_test is_it, int number):
-    cdef pe_link *at = head.next
-    cdef PyObject *op
-    while at != head:
-        op = attached_of(at)
-        at = at.next
-        if Py_REFCNT(op) == 0:
-            continue  # in the middle of its deallocation: no reference may be taken
-        if (<Attached>op).kind == kind and is_it(<Attached>op, number):
-            return <Attached>op
-    return None
-
-
-cdef class Attached:
-    def __cinit__(self, *args, **kwargs):
-        pe_list_init(&self.link)
-
-    def __dealloc__(self):
-        pe_list_remove(&self.link)  # if it is in a list, the base is there
-
-    def __reduce__(self):
-        raise TypeError(f"cannot pickle or copy {type(self).__name__!r} objects")
-
-
-# --- failing callbacks --------------------------------------------------------------
-
-cdef object take_exception():
-    """The exception that a C call has left, taken."""
-    cdef PyObject *kind
-    cdef PyObject *value
-    cdef PyObject *traceback
-    cdef object exc
-    PyErr_Fetch(&kind, &value, &traceback)
-    PyErr_NormalizeException(&kind, &value, &traceback)
-    exc = <object>value
-    if traceback != NULL:
-        PyException_SetTraceback(value, traceback)
-    Py_XDECREF(kind)
-    Py_XDECREF(value)
-    Py_XDECREF(traceback)
-    return exc
-
-
-cdef void stop_with(EventBase base, object exc) noexcept:
-    """Have dispatch() raise `exc`. Of several the first, but KeyboardInterrupt and its like
-    before any Exception; the others go to sys.unraisablehook.
-    """
-    cdef object other = base.failure
-    if other is None or isinstance(other, Exception) and not isinstance(exc, Exception):
-        base.failure = exc
-    else:
-        other = exc
-    if other is not None:
-        PyErr_SetObject(type(other), other)
-        PyErr_WriteUnraisable(base)
-    if base.base != NULL:
-        event_base_loopbreak(base.base)
-
-
-cdef void unraisable(object exc, object source) noexcept:
-    PyErr_SetObject(type(exc), exc)
-    PyErr_WriteUnraisable(source)
-
-
-cdef void report(EventBase base, dict context) noexcept:
-    try:
-        errors.log_failure(context)
-    except Exception as exc:
-        unraisable(context["exception"], context["callback"])
-        unraisable(exc, base)
-    except BaseException as exc:
-        stop_with(base, exc)
-
-
-cdef void default_handler(EventBase base, dict context) noexcept:
-    cdef object source = context["source"]
-    report(base, context)
-    if not isinstance(source, Attached) or not (<Attached>source).closes_on_failure:
-        return
-    try:
-        source.close()
-    except Exception as exc:
-        unraisable(exc, source)
-    except BaseException as exc:
-        stop_with(base, exc)
-
-
-cdef void call_failed(EventBase base, object source, object callback, str message) noexcept:
-    """An exception is set: give it to the base's handler, or have dispatch() raise it."""
-    cdef object exc = take_exception()
-    cdef object handler = base.handler
-    cdef dict context
-    if handler is errors.RAISE or not isinstance(exc, Exception):
-        stop_with(base, exc)
-        return
-    try:
-        context = {"message": message, "exception": exc, "source": source, "callback": callback}
-        if handler is None:
-            default_handler(base, context)
-        else:
-            handler(base, context)
-    except BaseException as inner:  # the handler's own
-        if inner is not exc and inner.__context__ is None:
-            inner.__context__ = exc
-        stop_with(base, inner)
-
-
-cdef void callback_failed(Attached source, object callback, str message) noexcept:
-    cdef EventBase base = source.owner  # which a handler may change
-    call_failed(base, source, callback, message)
-
-
-# --- calling out ------------------------------------------------------------------
-
-cdef PyObject *call_out(EventBase base, object source, object callback, PyObject **args,
-                        size_t n) noexcept:
-    """Call a user's callback; NULL: it has raised, and the exception is set."""
-    cdef EventBase held = base  # its caller's attribute may change meanwhile
-    cdef PyObject *result
-    if held.depth != 0:
-        return call_nested(held, source, callback, args, n)
-    held.depth = 1
-    result = call_timed(held, source, callback, args, n)
-    held.depth -= 1
-    return result
-
-
-cdef PyObject *call_nested(EventBase base, object source, object callback, PyObject **args,
-                           size_t n) noexcept:
-    """A callback inside a callback. Where no Python function is in between, Python counts too
-    little, or nothing, of the stack that each of them takes in C. At this limit enough
-    is left for telling of it."""
-    cdef PyObject *result
-    if base.depth >= MAX_DEPTH:
-        PyErr_SetString(PyExc_RecursionError, "too many callbacks inside one another")
-        return NULL
-    base.depth += 1
-    result = call_timed(base, source, callback, args, n)
-    base.depth -= 1
-    return result
-
-
-cdef inline PyObject *call_timed(EventBase base, object source, object callback,
-                                 PyObject **args, size_t n) noexcept:
-    cdef int64_t start
-    cdef PyObject *result
-    if base.slow_ns == 0:
-        return PyObject_Vectorcall(<PyObject *>callback, args, n, NULL)
-    start = pe_clock_now()
-    result = PyObject_Vectorcall(<PyObject *>callback, args, n, NULL)
-    start = pe_clock_now() - start
-    if start > base.slow_ns:
-        note_slow(base, source, callback, args[n - 1], start)
-    return result
-
-
-cdef void note_slow(EventBase base, object source, object callback, PyObject *arg,
-                    int64_t ns) noexcept:
-    """Leaves the exception alone that the callback may have raised."""
-    cdef PyObject *kind
-    cdef PyObject *value
-    cdef PyObject *traceback
-    PyErr_Fetch(&kind, &value, &traceback)
-    try:
-        errors.log_slow(shown_callback(callback, <object>arg), source, ns * 1e-9)
-    except Exception as exc:
-        unraisable(exc, base)
-    except BaseException as exc:
-        stop_with(base, exc)
-    PyErr_Restore(kind, value, traceback)
 
 
 # --- events, which are another module's --------------------------------------------------
@@ -349,25 +83,6 @@ cdef int collect_event(const event_base *base, const event *ev, void *arg) noexc
         errno = ENOMEM
         return -1
     return 0
-
-
-def run_soon(fd, what, call):
-    """What call_soon_threadsafe() has made due."""
-    callback, args = call
-    callback(*args)
-
-
-def run_finalizer(fd, what, call):
-    """What finalize() has made due."""
-    callback, ev, arg = call
-    callback(ev, arg)
-
-
-cdef object shown_callback(object callback, object arg):
-    """The user's own, of an event that is made for a call."""
-    if (callback is run_soon or callback is run_finalizer) and isinstance(arg, tuple):
-        return arg[0]
-    return callback
 
 
 # --- the base --------------------------------------------------------------------------
@@ -601,7 +316,7 @@ cdef class EventBase:
         """
         if not callable(callback):
             raise TypeError(f"callback must be callable, not {callback!r}")
-        ev = event_class(self, -1, 0, run_soon, (callback, args))
+        ev = event_class(self, -1, 0, soon, (callback, args))
         ev.active(0)
 
     def reinit(self):
@@ -793,51 +508,19 @@ cdef class EventBase:
         return pe_clock_now() * 1e-9
 
 
-cdef bint has_errors = False
-
-
-cdef int load_errors() except -1:
-    global has_errors
-    if not has_errors:
-        errors.load()
-        has_errors = True
-    return 0
-
-
 cdef int64_t limit_of(object slow_callback) except -1:
     return 0 if slow_callback is None else max(to_ns(slow_callback), 1)
-
-
-cdef object checked_handler(object handler):
-    if handler is not None and handler is not errors.RAISE and not callable(handler):
-        raise TypeError(f"exception_handler must be None, RAISE or callable, not {handler!r}")
-    return handler
-
-
-cdef int raise_failure(EventBase self) except -1:
-    cdef object failure = self.failure
-    self.failure = None
-    if failure is not None:
-        raise failure
-    return 0
 
 
 # --- the end of a base -------------------------------------------------------------------
 
 cdef void take_apart(EventBase self) noexcept:
-    """Close all objects of a base in a loop, not one by the other, and then the base.
-
-    Their finalizers may run any code. It finds the base closing: nobody adds to it.
-    """
+    """Close all objects of a base, and then the base."""
     cdef event_base *base = self.base
     if base == NULL or self.state != BASE_IDLE or pe_base_is_running(base):
         return  # a running base is never freed: its thread may be asleep for good
     begin(self, BASE_CLOSING)
-    while not pe_list_empty(&self.held) or not pe_list_empty(&self.loose):
-        if not pe_list_empty(&self.held):
-            take_out(attached_of(self.held.next))
-        else:
-            take_out(attached_of(self.loose.next))
+    take_all_out(self)
     self.base = NULL
     end(self)
     event_base_free(base)
@@ -854,63 +537,3 @@ cdef int report_end(EventBase self) except -1:
     finally:
         raise_failure(self)
     return 0
-
-
-cdef void take_out(PyObject *op) noexcept:
-    """Close one object of a base, which may be in the middle of its deallocation.
-
-    Then a member's finalizer (or a weakref's callback) has led here, the count of
-    references is 0, and it must not come back to 0 in here.
-    """
-    cdef bint is_dying = Py_REFCNT(op) == 0
-    if is_dying:
-        Py_SET_REFCNT(op, 1)
-    else:
-        Py_XINCREF(op)
-    detachers[(<Attached>op).kind](<Attached>op)
-    detach(<Attached>op)
-    if is_dying:
-        Py_SET_REFCNT(op, 0)
-    else:
-        Py_XDECREF(op)
-
-
-# A base owns a reference to each object in `held`: the collector must see them.
-cdef traverse_fn inherited_traverse
-
-
-cdef int traverse(PyObject *op, visit_fn visit, void *arg) noexcept:
-    cdef pe_link *head
-    cdef pe_link *at
-    cdef int result = inherited_traverse(op, visit, arg)
-    if result:
-        return result
-    head = held_head(op)
-    at = head.next
-    while at != NULL and at != head:
-        result = visit(attached_of(at), arg)
-        if result:
-            return result
-        at = at.next
-    return 0
-
-
-cdef inline pe_link *held_head(PyObject *op) noexcept:
-    return <pe_link *>(<char *>op + held_offset)
-
-
-cdef Py_ssize_t held_offset
-
-
-cdef int prepare_types() except -1:
-    global link_offset, held_offset, inherited_traverse
-    cdef Attached one = Attached.__new__(Attached)
-    cdef EventBase base = EventBase.__new__(EventBase)
-    link_offset = <char *>&one.link - <char *><PyObject *>one
-    held_offset = <char *>&base.held - <char *><PyObject *>base
-    inherited_traverse = (<TypeObject *>EventBase).tp_traverse
-    (<TypeObject *>EventBase).tp_traverse = traverse
-    return 0
-
-
-prepare_types()

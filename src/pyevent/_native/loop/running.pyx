@@ -13,7 +13,9 @@ from cpython.object cimport PyObject
 from libc.errno cimport errno
 from posix.unistd cimport write
 
-from pyevent._native.core cimport check_err
+from pyevent._native.base.arguments cimport check_err
+from pyevent._native.c.event cimport *
+from pyevent._native.loop.calling cimport raise_failure, stop_with
 from pyevent._native.loop.eventbase cimport (
     BASE_IDLE,
     BASE_RUNNING,
@@ -21,10 +23,7 @@ from pyevent._native.loop.eventbase cimport (
     EventBase,
     base_enter,
     leave,
-    raise_failure,
-    stop_with,
 )
-from pyevent._native.c.event cimport *
 
 import os
 import signal

@@ -4,7 +4,8 @@ from typing import Any
 
 from typing_extensions import Self
 
-from pyevent._native.loop.eventbase import Attached, EventBase
+from pyevent._native.loop.attached import Attached
+from pyevent._native.loop.eventbase import EventBase
 
 def prepare_get_timeout(info: float | None) -> float | None: ...
 

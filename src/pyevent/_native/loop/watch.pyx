@@ -9,21 +9,11 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
 from posix.time cimport timeval
 
-from pyevent._native.loop.eventbase cimport (
-    Attached,
-    EventBase,
-    attach,
-    base_enter,
-    call_out,
-    callback_failed,
-    detach,
-    forget,
-    hold,
-    leave,
-    register_kind,
-)
 from pyevent._native.c.event cimport event_base
 from pyevent._native.c.watch cimport *
+from pyevent._native.loop.attached cimport Attached, attach, detach, forget, hold, register_kind
+from pyevent._native.loop.calling cimport call_out, callback_failed
+from pyevent._native.loop.eventbase cimport EventBase, base_enter, leave
 
 
 cdef void watcher_detach(Attached one) noexcept:

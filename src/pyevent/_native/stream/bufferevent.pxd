@@ -2,8 +2,9 @@
 
 from cpython.object cimport PyObject
 
-from pyevent._native.loop.eventbase cimport Attached, EventBase
 from pyevent._native.c.stream cimport bufferevent
+from pyevent._native.loop.attached cimport Attached
+from pyevent._native.loop.eventbase cimport EventBase
 
 
 cdef struct bev_limits:

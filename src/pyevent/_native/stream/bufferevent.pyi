@@ -7,7 +7,8 @@ from _typeshed import FileDescriptorLike, ReadableBuffer
 from typing_extensions import Self
 
 from pyevent._native.buf.buffer import Buffer
-from pyevent._native.loop.eventbase import Attached, EventBase
+from pyevent._native.loop.attached import Attached
+from pyevent._native.loop.eventbase import EventBase
 from pyevent._native.stream.filter import Filter, _FilterFunction
 from pyevent._native.stream.ratelimit import RateLimit, RateLimitGroup
 from pyevent.constants import BevEvent, EventFlag

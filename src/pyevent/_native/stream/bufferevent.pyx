@@ -25,35 +25,37 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 from posix.time cimport timeval
 
-from pyevent._native.buf.buffer cimport Buffer, buffer_enter, buffer_orphan, buffer_view
-from pyevent._native.core cimport (
+from pyevent._native.base.address cimport (
     address_of,
+    sockaddr,
+    sockaddr_storage,
+    socklen_t,
+    to_sockaddr,
+)
+from pyevent._native.base.arguments cimport (
     bev_flags,
     check,
     check_err,
     event_flags,
     fd_of,
-    sockaddr,
-    sockaddr_storage,
-    socklen_t,
     to_ns,
-    to_sockaddr,
     to_timeval,
 )
-from pyevent._native.loop.eventbase cimport (
+from pyevent._native.buf.buffer cimport Buffer, buffer_enter, buffer_orphan, buffer_view
+from pyevent._native.c.buffer cimport evbuffer, evbuffer_get_length, evbuffer_remove
+from pyevent._native.c.event cimport EV_READ, EV_WRITE
+from pyevent._native.c.stream cimport *
+from pyevent._native.loop.attached cimport (
     Attached,
-    EventBase,
     attach,
-    call_out,
-    callback_failed,
     close_attached,
     detach,
     hold,
     register_kind,
-    base_enter,
-    leave,
     unhold,
 )
+from pyevent._native.loop.calling cimport call_out, callback_failed
+from pyevent._native.loop.eventbase cimport EventBase, base_enter, leave
 from pyevent._native.stream.ratelimit cimport (
     RateLimit,
     RateLimitGroup,
@@ -61,9 +63,6 @@ from pyevent._native.stream.ratelimit cimport (
     limit_enter,
     limit_of,
 )
-from pyevent._native.c.buffer cimport evbuffer, evbuffer_get_length, evbuffer_remove
-from pyevent._native.c.event cimport EV_READ, EV_WRITE
-from pyevent._native.c.stream cimport *
 
 import os
 import stat

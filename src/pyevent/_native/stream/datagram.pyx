@@ -11,13 +11,11 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
 from libc.errno cimport ENOBUFS, errno
 
-from pyevent._native.core cimport (
+from pyevent._native.base.address cimport (
     ADDRESS_ANY_PATH,
     ADDRESS_UNNAMED,
     address_of,
     bound_address,
-    bev_flags,
-    check_err,
     convert_address,
     is_address,
     sockaddr,
@@ -25,23 +23,14 @@ from pyevent._native.core cimport (
     socklen_t,
     to_sockaddr,
 )
-from pyevent._native.loop.eventbase cimport (
-    Attached,
-    EventBase,
-    attach,
-    call_out,
-    callback_failed,
-    detach,
-    hold,
-    register_kind,
-    base_enter,
-    leave,
-    unhold,
-)
-from pyevent._native.stream.bufferevent cimport checked_callback, drop_taken, fd_owned, give_up
+from pyevent._native.base.arguments cimport bev_flags, check_err
 from pyevent._native.c.datagram cimport *
 from pyevent._native.c.event cimport event_base
 from pyevent._native.c.stream cimport BEV_OPT_CLOSE_ON_FREE
+from pyevent._native.loop.attached cimport Attached, attach, detach, hold, register_kind, unhold
+from pyevent._native.loop.calling cimport call_out, callback_failed, checked_callback
+from pyevent._native.loop.eventbase cimport EventBase, base_enter, leave
+from pyevent._native.stream.bufferevent cimport drop_taken, fd_owned, give_up
 
 import os
 

@@ -17,17 +17,13 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 from libc.errno cimport ELOOP, ENOMEM, EPROTO, errno
 
+from pyevent._native.base.arguments cimport check, check_err
 from pyevent._native.buf.buffer cimport buffer_view
-from pyevent._native.core cimport check, check_err
-from pyevent._native.loop.eventbase cimport (
-    Attached,
-    EventBase,
-    call_failed,
-    call_out,
-    register_kind,
-    base_enter,
-    unhold,
-)
+from pyevent._native.c.buffer cimport evbuffer
+from pyevent._native.c.stream cimport *
+from pyevent._native.loop.attached cimport Attached, register_kind, unhold
+from pyevent._native.loop.calling cimport call_failed, call_out, checked_callback
+from pyevent._native.loop.eventbase cimport EventBase, base_enter
 from pyevent._native.stream.bufferevent cimport (
     BufferEvent,
     bev_adopt,
@@ -40,15 +36,12 @@ from pyevent._native.stream.bufferevent cimport (
     bev_limits,
     bev_stays_for_output,
     bev_unmade,
-    checked_callback,
     limits_of,
-    no_pause_by_default,
     methods_of,
+    no_pause_by_default,
     overrides,
     refuse_made,
 )
-from pyevent._native.c.buffer cimport evbuffer
-from pyevent._native.c.stream cimport *
 
 import weakref
 

@@ -9,41 +9,38 @@ from cpython.object cimport PyObject
 from libc.errno cimport ENOTCONN, errno
 from libc.string cimport memcmp
 
-from pyevent._native.core cimport (
+from pyevent._native.base.address cimport (
     address_of,
     bound_address,
-    check_err,
     is_address,
     sockaddr,
     sockaddr_storage,
     socklen_t,
     to_sockaddr,
 )
-from pyevent._native.loop.eventbase cimport (
+from pyevent._native.base.arguments cimport check_err
+from pyevent._native.c.event cimport event_base
+from pyevent._native.c.stream cimport *
+from pyevent._native.loop.attached cimport (
     Attached,
-    EventBase,
     attach,
     detach,
     find_attached,
     hold,
     register_kind,
-    base_enter,
-    leave,
     unhold,
 )
+from pyevent._native.loop.calling cimport call, checked_callback
+from pyevent._native.loop.eventbase cimport EventBase, base_enter, leave
 from pyevent._native.stream.bufferevent cimport (
     BufferEvent,
     bev_kind,
     bev_stands_on,
-    call,
-    checked_callback,
     drop_taken,
     fd_owned,
     give_up,
     overrides,
 )
-from pyevent._native.c.event cimport event_base
-from pyevent._native.c.stream cimport *
 
 import os
 

@@ -1,7 +1,7 @@
 # Rate limits: configurations and groups.
 
-from pyevent._native.loop.eventbase cimport EventBase
 from pyevent._native.c.ratelimit cimport bufferevent_rate_limit_group, ev_token_bucket_cfg
+from pyevent._native.loop.eventbase cimport EventBase
 
 
 cdef class RateLimit:

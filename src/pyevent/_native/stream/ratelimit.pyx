@@ -8,9 +8,9 @@ Python object any more, until its base is closed. Nothing holds a connection.
 from libc.stdint cimport uint64_t
 from posix.time cimport timeval
 
-from pyevent._native.core cimport check, to_ns
-from pyevent._native.loop.eventbase cimport EventBase, base_enter, leave
+from pyevent._native.base.arguments cimport check, to_ns
 from pyevent._native.c.ratelimit cimport *
+from pyevent._native.loop.eventbase cimport EventBase, base_enter, leave
 
 
 cdef extern from "Python.h":

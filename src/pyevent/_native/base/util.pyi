@@ -4,7 +4,7 @@ from time import struct_time
 
 from _typeshed import FileDescriptorLike
 
-from pyevent._native.stream.bufferevent import _Address
+from pyevent._native.base.address import _Address
 
 def make_socket_nonblocking(sock: FileDescriptorLike) -> None: ...
 def make_socket_closeonexec(sock: FileDescriptorLike) -> None: ...

@@ -30,7 +30,7 @@ from pyevent._native.c.stream cimport BEV_OPT_CLOSE_ON_FREE
 from pyevent._native.loop.attached cimport Attached, attach, detach, hold, register_kind, unhold
 from pyevent._native.loop.calling cimport call_out, callback_failed, checked_callback
 from pyevent._native.loop.eventbase cimport EventBase, base_enter, leave
-from pyevent._native.stream.bufferevent cimport drop_taken, fd_owned, give_up
+from pyevent._native.stream.descriptor cimport drop_taken, fd_owned, give_up
 
 import os
 

@@ -28,20 +28,14 @@ from pyevent._native.stream.bufferevent cimport (
     BufferEvent,
     bev_adopt,
     bev_detach,
-    bev_end,
-    bev_enter,
     bev_kind,
     bev_let_go,
-    bev_limit,
-    bev_limits,
-    bev_stays_for_output,
     bev_unmade,
-    limits_of,
-    methods_of,
-    no_pause_by_default,
-    overrides,
     refuse_made,
 )
+from pyevent._native.stream.endpoint cimport bev_enter
+from pyevent._native.stream.limits cimport bev_limit, bev_limits, limits_of, no_pause_by_default
+from pyevent._native.stream.upcalls cimport bev_end, bev_stays_for_output, methods_of, overrides
 
 import weakref
 
@@ -216,7 +210,7 @@ cdef class Filter(BufferEvent):
         cdef object readcb, writecb, eventcb, user_arg  # of `underlying`, dropped last
         cdef int calls = methods_of(type(self), Filter)
         cdef int err
-        limits_of(type(self), max_input, max_output, resume_output, ..., &limits)
+        limits_of(type(self), BufferEvent, max_input, max_output, resume_output, ..., &limits)
         no_pause_by_default(&limits)
         checked_callback(input_filter, "input_filter")
         checked_callback(output_filter, "output_filter")

@@ -5,9 +5,9 @@ from typing import Any
 from _typeshed import FileDescriptorLike
 from typing_extensions import Self
 
+from pyevent._native.base.address import _Address
 from pyevent._native.loop.attached import Attached
 from pyevent._native.loop.eventbase import EventBase
-from pyevent._native.stream.bufferevent import _Address
 
 class Listener(Attached):
     def __init__(

@@ -32,15 +32,10 @@ from pyevent._native.loop.attached cimport (
 )
 from pyevent._native.loop.calling cimport call, checked_callback
 from pyevent._native.loop.eventbase cimport EventBase, base_enter, leave
-from pyevent._native.stream.bufferevent cimport (
-    BufferEvent,
-    bev_kind,
-    bev_stands_on,
-    drop_taken,
-    fd_owned,
-    give_up,
-    overrides,
-)
+from pyevent._native.stream.bufferevent cimport BufferEvent, bev_kind
+from pyevent._native.stream.descriptor cimport drop_taken, fd_owned, give_up
+from pyevent._native.stream.endpoint cimport bev_stands_on
+from pyevent._native.stream.upcalls cimport overrides
 
 import os
 

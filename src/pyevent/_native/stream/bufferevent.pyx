@@ -23,7 +23,7 @@ from libc.limits cimport INT_MAX
 from libc.stdint cimport int64_t
 
 from pyevent._native.base.arguments cimport check, check_err, fd_of, to_ns
-from pyevent._native.buf.buffer cimport Buffer, buffer_enter, buffer_orphan
+from pyevent._native.buf.buffer cimport Buffer, buffer_enter, buffer_orphan, buffer_view
 from pyevent._native.c.buffer cimport evbuffer, evbuffer_get_length, evbuffer_remove
 from pyevent._native.c.stream cimport *
 from pyevent._native.loop.attached cimport Attached, attach, close_attached, detach, register_kind
@@ -234,6 +234,24 @@ cdef class BufferEvent(Settings):
         bev_enter(self)
 
     # -- data
+
+    def get_input(self):
+        """The :class:`Buffer` of what has come: the same object while somebody has it."""
+        return buffer_view(bufferevent_get_input(bev_enter(self)), self, &self.input_view)
+
+    def get_output(self):
+        """The :class:`Buffer` of what is to go out."""
+        return buffer_view(bufferevent_get_output(bev_enter(self)), self, &self.output_view)
+
+    @property
+    def input(self):
+        """The :class:`Buffer` of what has come: the same object while somebody has it."""
+        return buffer_view(bufferevent_get_input(bev_enter(self)), self, &self.input_view)
+
+    @property
+    def output(self):
+        """The :class:`Buffer` of what is to go out."""
+        return buffer_view(bufferevent_get_output(bev_enter(self)), self, &self.output_view)
 
     def write(self, data):
         """Add *data*, any bytes-like object, to the output."""

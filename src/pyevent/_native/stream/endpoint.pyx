@@ -1,4 +1,4 @@
-"""What a connection is made of: its C object, buffers, descriptor and addresses.
+"""What a connection is made of: its C object, descriptor and addresses, and connecting.
 
 An Endpoint is the part of every BufferEvent that neither sends nor calls: what can be asked
 about it, and the socket below. Users see it as BufferEvent, whose base class it is.
@@ -16,7 +16,6 @@ from pyevent._native.base.address cimport (
     to_sockaddr,
 )
 from pyevent._native.base.arguments cimport check_err
-from pyevent._native.buf.buffer cimport buffer_view
 from pyevent._native.c.buffer cimport evbuffer_get_length
 from pyevent._native.c.stream cimport *
 from pyevent._native.loop.attached cimport Attached
@@ -43,24 +42,6 @@ cdef int bev_refuse(Endpoint self) except -1:
 @cython.trashcan(True)  # a chain of them through `arg` may be of any length
 cdef class Endpoint(Attached):
     """The base class of :class:`BufferEvent`: what a connection is made of."""
-
-    def get_input(self):
-        """The :class:`Buffer` of what has come: the same object while somebody has it."""
-        return buffer_view(bufferevent_get_input(bev_enter(self)), self, &self.input_view)
-
-    def get_output(self):
-        """The :class:`Buffer` of what is to go out."""
-        return buffer_view(bufferevent_get_output(bev_enter(self)), self, &self.output_view)
-
-    @property
-    def input(self):
-        """The :class:`Buffer` of what has come: the same object while somebody has it."""
-        return buffer_view(bufferevent_get_input(bev_enter(self)), self, &self.input_view)
-
-    @property
-    def output(self):
-        """The :class:`Buffer` of what is to go out."""
-        return buffer_view(bufferevent_get_output(bev_enter(self)), self, &self.output_view)
 
     def get_base(self):
         """Its base."""

@@ -68,11 +68,14 @@ cdef int run(Filter self, object function, evbuffer *src, BufferEvent src_of,
              PyObject **src_view, evbuffer *dst, BufferEvent dst_of, PyObject **dst_view,
              Py_ssize_t limit, int mode) noexcept:
     global errno
+    cdef object called = function  # held: the filter may be closed in here
     cdef object source, target, most, how, user_arg
     cdef PyObject *args[5]
     cdef PyObject *result
     cdef object value
     cdef int how_far
+    if called is None:
+        return BEV_NEED_MORE
     try:
         source = buffer_view(src, src_of, src_view)
         target = buffer_view(dst, dst_of, dst_view)
@@ -87,16 +90,16 @@ cdef int run(Filter self, object function, evbuffer *src, BufferEvent src_of,
     args[2] = <PyObject *>most
     args[3] = <PyObject *>how
     args[4] = <PyObject *>user_arg
-    result = call_out(self.owner, self, function, args, 5)
+    result = call_out(self.owner, self, called, args, 5)
     if result == NULL:
-        return failed(self, function)
+        return failed(self, called)
     value = <object>result
     Py_DECREF(value)
     try:
         how_far = result_of(value)
     except BaseException as exc:
         PyErr_SetObject(type(exc), exc)
-        return failed(self, function)
+        return failed(self, called)
     errno = EPROTO  # where that is BEV_ERROR
     return how_far
 
@@ -107,36 +110,37 @@ cdef int result_of(object value) except -1:
     return value
 
 
+cdef bint is_whole(Filter self, BufferEvent under) noexcept:
+    """Whether it filters; False: it is being taken apart."""
+    return self.bev != NULL and under is not None and under.bev != NULL
+
+
 cdef bufferevent_filter_result filter_input(evbuffer *src, evbuffer *dst, Py_ssize_t limit,
                                             bufferevent_flush_mode mode, void *ctx) noexcept:
     cdef Filter self
     cdef BufferEvent under
-    cdef object function
-    if Py_REFCNT(<PyObject *>ctx) == 0:
-        return <bufferevent_filter_result>BEV_NEED_MORE
-    self = <Filter>ctx
-    under = self.file
-    function = self.input_filter
-    if self.bev == NULL or function is None or under is None or under.bev == NULL:
-        return <bufferevent_filter_result>BEV_NEED_MORE  # it is being taken apart
-    return <bufferevent_filter_result>run(self, function, src, under, &under.input_view,
-                                          dst, self, &self.input_view, limit, <int>mode)
+    cdef int how_far = BEV_NEED_MORE
+    if Py_REFCNT(<PyObject *>ctx) != 0:
+        self = <Filter>ctx
+        under = self.file
+        if is_whole(self, under):
+            how_far = run(self, self.input_filter, src, under, &under.input_view,
+                          dst, self, &self.input_view, limit, <int>mode)
+    return <bufferevent_filter_result>how_far
 
 
 cdef bufferevent_filter_result filter_output(evbuffer *src, evbuffer *dst, Py_ssize_t limit,
                                              bufferevent_flush_mode mode, void *ctx) noexcept:
     cdef Filter self
     cdef BufferEvent under
-    cdef object function
-    if Py_REFCNT(<PyObject *>ctx) == 0:
-        return <bufferevent_filter_result>BEV_NEED_MORE
-    self = <Filter>ctx
-    under = self.file
-    function = self.output_filter
-    if self.bev == NULL or function is None or under is None or under.bev == NULL:
-        return <bufferevent_filter_result>BEV_NEED_MORE
-    return <bufferevent_filter_result>run(self, function, src, self, &self.output_view,
-                                          dst, under, &under.output_view, limit, <int>mode)
+    cdef int how_far = BEV_NEED_MORE
+    if Py_REFCNT(<PyObject *>ctx) != 0:
+        self = <Filter>ctx
+        under = self.file
+        if is_whole(self, under):
+            how_far = run(self, self.output_filter, src, self, &self.output_view,
+                          dst, under, &under.output_view, limit, <int>mode)
+    return <bufferevent_filter_result>how_far
 
 
 # --- filters ------------------------------------------------------------------------------

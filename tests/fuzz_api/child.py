@@ -213,6 +213,8 @@ class Fuzz:
     def fork(self, w, depth):
         if not self.forks or self.is_child or self.random.random() > 0.3:
             return
+        if self.threads and self.left < 10:
+            return  # one that ends has locks of ASan's allocator: the child would wait for them
         self.tell(depth, "fork")
         pid = os.fork()
         if pid == 0:  # goes on where it is, for some steps
@@ -252,13 +254,12 @@ class Fuzz:
         self.finish()
 
     def steps(self):
-        main = self.is_child
+        is_main = threading.current_thread() is threading.main_thread()  # in a child every one is
         self.depth.n = 0
         while self.left > 0:
             self.step()
-        if self.is_child and not main and threading.current_thread() is not threading.main_thread():
+        if self.is_child and not is_main:
             self.finish()  # forked in this thread, which is the only one
-            os._exit(1 if self.errors else 0)
 
     def break_loops(self, threads):
         """No thread waits for the loopexit() that another one's loop has taken."""

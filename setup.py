@@ -42,7 +42,10 @@ MODULES = [
     "buf.views",
     "buf.files",
     "buf.callbacks",
+    "buf.contents",
+    "buf.lines",
     "buf.buffer",
+    "buf.owned",
     "buf.quick",
     "stream.ratelimit",
     "stream.descriptor",
@@ -67,6 +70,7 @@ DIRECTIVES = {
     "binding": False,
     "embedsignature": True,
     "embedsignature.format": "clinic",
+    "auto_pickle": False,  # nothing here can be pickled
 }
 
 

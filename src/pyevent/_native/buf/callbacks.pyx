@@ -1,15 +1,15 @@
 """Callbacks that are told what has changed in a buffer.
 
-    base --(held)--> Notes --kept--> Buffer --> connection        a connection's buffer
-                     Notes <-------- Buffer                       one of its own
+    base --(held)--> Callbacks --kept--> Buffer --> connection        a connection's buffer
+                     Callbacks <-------- Buffer                       one of its own
                        '--owned--> BufferCallback <-- C entry (borrowed)
 
-A Buffer with callbacks has one Notes. A connection gives its Buffer away and keeps
-none, so while that has callbacks the base holds the Notes, and this the Buffer: all
-of it where the garbage collector sees it. A Buffer of its own just owns the Notes, and
+A Buffer with callbacks has one Callbacks. A connection gives its Buffer away and keeps
+none, so while that has callbacks the base holds the Callbacks, and this the Buffer: all
+of it where the garbage collector sees it. A Buffer of its own just owns the Callbacks, and
 its callbacks go with it.
 
-What C points to is borrowed and never left behind: Buffer and Notes clear each other's
+What C points to is borrowed and never left behind: Buffer and Callbacks clear each other's
 pointer, a BufferCallback takes its C entry out, in whatever order they are deallocated.
 """
 
@@ -66,7 +66,7 @@ cdef inline BufferCallback entry_of(pe_link *link):
     return <BufferCallback><PyObject *>(<char *>link - link_offset)
 
 
-cdef EventBase base_of(Notes self):
+cdef EventBase base_of(Callbacks self):
     """Whose exception handler is told; None: nobody's."""
     cdef EventBase base = self.deferred_to
     if base is None:
@@ -100,12 +100,12 @@ cdef void call_entry(const evbuffer_cb_info *info, BufferCallback entry, bint to
     cdef PyObject *args[3]
     cdef PyObject *change
     cdef PyObject *result = NULL
-    if entry.notes == NULL or Py_REFCNT(entry.notes) == 0 or callback is None:
+    if entry.callbacks == NULL or Py_REFCNT(entry.callbacks) == 0 or callback is None:
         return  # being collected
-    if Py_REFCNT((<Notes>entry.notes).buffer) == 0:
+    if Py_REFCNT((<Callbacks>entry.callbacks).buffer) == 0:
         return
-    buffer = <object>(<Notes>entry.notes).buffer
-    base = base_of(<Notes>entry.notes)
+    buffer = <object>(<Callbacks>entry.callbacks).buffer
+    base = base_of(<Callbacks>entry.callbacks)
     if too_deep:
         PyErr_SetString(RecursionError, "buffer callbacks that change buffers, too deep")
         change = NULL
@@ -151,7 +151,7 @@ cdef class BufferCallback:
     def remove(self):
         """Call it no more. Removing again does nothing."""
         if self.entry != NULL:
-            notes_remove(<Notes>self.notes, self)
+            callbacks_remove(<Callbacks>self.callbacks, self)
 
     @property
     def removed(self):
@@ -167,7 +167,7 @@ cdef class BufferCallback:
     @enabled.setter
     def enabled(self, bint on):
         check_called(self)
-        notes_enable(self, on)
+        callbacks_enable(self, on)
 
 
 cdef int check_called(BufferCallback self) except -1:
@@ -176,28 +176,28 @@ cdef int check_called(BufferCallback self) except -1:
     return 0
 
 
-cdef void notes_enable(BufferCallback self, bint on) noexcept:
+cdef void callbacks_enable(BufferCallback self, bint on) noexcept:
     """Whether it is called from now on; it has not been removed."""
     if on:
-        evbuffer_cb_set_flags((<Notes>self.notes).buf, self.entry, EVBUFFER_CB_ENABLED)
+        evbuffer_cb_set_flags((<Callbacks>self.callbacks).buf, self.entry, EVBUFFER_CB_ENABLED)
     else:
-        evbuffer_cb_clear_flags((<Notes>self.notes).buf, self.entry, EVBUFFER_CB_ENABLED)
+        evbuffer_cb_clear_flags((<Callbacks>self.callbacks).buf, self.entry, EVBUFFER_CB_ENABLED)
     self.is_enabled = on
 
 
 cdef void take_out(BufferCallback self) noexcept:
     """C calls it no more. Runs no code, and takes no reference of what may be dying."""
     if self.entry != NULL:
-        evbuffer_remove_cb_entry((<Notes>self.notes).buf, self.entry)
+        evbuffer_remove_cb_entry((<Callbacks>self.callbacks).buf, self.entry)
         self.entry = NULL
         self.is_enabled = False
-        self.notes = NULL
+        self.callbacks = NULL
         pe_list_remove(&self.link)
 
 
 # --- all callbacks of a buffer --------------------------------------------------------
 
-cdef class Notes(Attached):
+cdef class Callbacks(Attached):
     def __cinit__(self):
         pe_list_init(&self.entries)
 
@@ -207,38 +207,38 @@ cdef class Notes(Attached):
             self.place[0] = NULL
 
 
-cdef void forget_entries(Notes self) noexcept:
+cdef void forget_entries(Callbacks self) noexcept:
     """C calls none of them any more."""
     while not pe_list_empty(&self.entries):
         take_out(<BufferCallback><PyObject *>(<char *>self.entries.next - link_offset))
 
 
-cdef void notes_detach(Attached one) noexcept:
+cdef void callbacks_detach(Attached one) noexcept:
     """The base is being closed; the connection follows, or has gone before."""
-    cdef object kept = (<Notes>one).kept
-    (<Notes>one).kept = None
+    cdef object kept = (<Callbacks>one).kept
+    (<Callbacks>one).kept = None
     detach(one)
 
 
-cdef int notes_kind = register_kind(notes_detach)
+cdef int callbacks_kind = register_kind(callbacks_detach)
 
 
-cdef Notes notes_new():
-    cdef Notes self = Notes.__new__(Notes)
+cdef Callbacks callbacks_new():
+    cdef Callbacks self = Callbacks.__new__(Callbacks)
     self.owned = set()
     return self
 
 
-cdef int notes_begin(Notes self, object buffer, PyObject **place, EventBase base) except -1:
+cdef int callbacks_begin(Callbacks self, object buffer, PyObject **place, EventBase base) except -1:
     if base is not None:
-        attach(self, base, notes_kind)
+        attach(self, base, callbacks_kind)
     self.buffer = <PyObject *>buffer
     self.place = place
     place[0] = <PyObject *>self
     return 0
 
 
-cdef BufferCallback notes_add(Notes self, object callback, object user_arg):
+cdef BufferCallback callbacks_add(Callbacks self, object callback, object user_arg):
     cdef BufferCallback one = BufferCallback.__new__(BufferCallback)
     one.callback = callback
     one.user_arg = user_arg
@@ -246,7 +246,7 @@ cdef BufferCallback notes_add(Notes self, object callback, object user_arg):
     return one
 
 
-cdef int notes_start(Notes self, BufferCallback one, evbuffer *buf) noexcept:
+cdef int callbacks_start(Callbacks self, BufferCallback one, evbuffer *buf) noexcept:
     if self.place == NULL:
         return -EINVAL  # ended while the callback was made; the Buffer goes
     one.entry = evbuffer_add_cb(buf, changed, <void *>one)
@@ -254,7 +254,7 @@ cdef int notes_start(Notes self, BufferCallback one, evbuffer *buf) noexcept:
         return -errno
     self.buf = buf
     one.is_enabled = True
-    one.notes = <PyObject *>self
+    one.callbacks = <PyObject *>self
     pe_list_push_back(&self.entries, &one.link)
     if self.owner is not None and not self.is_held:
         self.kept = <object>self.buffer
@@ -262,12 +262,12 @@ cdef int notes_start(Notes self, BufferCallback one, evbuffer *buf) noexcept:
     return 0
 
 
-cdef int notes_forget(Notes self, BufferCallback one) except -1:
+cdef int callbacks_forget(Callbacks self, BufferCallback one) except -1:
     self.owned.discard(one)
     return 0
 
 
-cdef BufferCallback notes_find(Notes self, object callback, object user_arg):
+cdef BufferCallback callbacks_find(Callbacks self, object callback, object user_arg):
     """The newest with this function and argument; the function may be a bound method."""
     cdef list found = []  # to compare runs code, which may remove any
     cdef pe_link *link = self.entries.prev
@@ -288,7 +288,7 @@ cdef bint is_same_method(object one, object other):
     return type(one) is type(other) and type(one) in METHODS and one == other
 
 
-cdef int notes_remove(Notes self, BufferCallback one) except -1:
+cdef int callbacks_remove(Callbacks self, BufferCallback one) except -1:
     cdef object kept
     take_out(one)
     self.owned.discard(one)
@@ -298,30 +298,30 @@ cdef int notes_remove(Notes self, BufferCallback one) except -1:
     return 0
 
 
-cdef int notes_defer(Notes self, EventBase base) except -1:
+cdef int callbacks_defer(Callbacks self, EventBase base) except -1:
     cdef EventBase last
     last, self.deferred_to = self.deferred_to, base
     return 0
 
 
-cdef object notes_end(PyObject **place):
-    cdef PyObject *notes = place[0]
+cdef object callbacks_end(PyObject **place):
+    cdef PyObject *callbacks = place[0]
     cdef object result = None
-    if notes == NULL:
+    if callbacks == NULL:
         return None
-    (<Notes>notes).place = NULL
+    (<Callbacks>callbacks).place = NULL
     place[0] = NULL
-    forget_entries(<Notes>notes)
-    if Py_REFCNT(notes) == 0 or not (<Notes>notes).is_held:
+    forget_entries(<Callbacks>callbacks)
+    if Py_REFCNT(callbacks) == 0 or not (<Callbacks>callbacks).is_held:
         return None
-    (<Notes>notes).is_held = False
-    pe_list_remove(&(<Notes>notes).link)
-    if Py_REFCNT(notes) > 1:  # the Buffer has its own, and comes to its end with the result
-        result = (<Notes>notes).kept
-        (<Notes>notes).kept = None
+    (<Callbacks>callbacks).is_held = False
+    pe_list_remove(&(<Callbacks>callbacks).link)
+    if Py_REFCNT(callbacks) > 1:  # the Buffer has its own, and comes to its end with the result
+        result = (<Callbacks>callbacks).kept
+        (<Callbacks>callbacks).kept = None
     else:
-        result = <object>notes
-    Py_DECREF(<object>notes)  # the base's reference
+        result = <object>callbacks
+    Py_DECREF(<object>callbacks)  # the base's reference
     return result
 
 

@@ -8,7 +8,11 @@ from pyevent._native.stream.settings cimport Settings
 
 
 cdef class BufferEvent(Settings):
-    pass
+    cdef object readcb
+    cdef object writecb
+    cdef object eventcb
+    cdef object highcb             # of set_output_high
+    cdef object user_arg
 
 
 cdef int bev_kind

@@ -23,7 +23,9 @@ from libc.limits cimport INT_MAX
 from libc.stdint cimport int64_t
 
 from pyevent._native.base.arguments cimport check, check_err, fd_of, to_ns
-from pyevent._native.buf.buffer cimport Buffer, buffer_enter, buffer_orphan, buffer_view
+from pyevent._native.buf.buffer cimport Buffer
+from pyevent._native.buf.contents cimport buffer_enter
+from pyevent._native.buf.owned cimport buffer_orphan, buffer_view
 from pyevent._native.c.buffer cimport evbuffer, evbuffer_get_length, evbuffer_remove
 from pyevent._native.c.stream cimport *
 from pyevent._native.loop.attached cimport Attached, attach, close_attached, detach, register_kind

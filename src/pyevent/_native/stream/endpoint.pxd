@@ -8,11 +8,6 @@ from pyevent._native.loop.attached cimport Attached
 
 cdef class Endpoint(Attached):
     cdef bufferevent *bev          # NULL: closed
-    cdef object readcb
-    cdef object writecb
-    cdef object eventcb
-    cdef object highcb             # of set_output_high
-    cdef object user_arg
     # An object that owns the fd; what a filter stands on; a weak reference to the partner
     # of an end of a pair; None: nobody.
     cdef object file

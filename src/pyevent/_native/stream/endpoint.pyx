@@ -4,7 +4,6 @@ An Endpoint is the part of every BufferEvent that neither sends nor calls: what 
 about it, and the socket below. Users see it as BufferEvent, whose base class it is.
 """
 
-cimport cython
 from libc.errno cimport ENOBUFS
 from libc.string cimport memset
 
@@ -39,7 +38,6 @@ cdef int bev_refuse(Endpoint self) except -1:
     raise RuntimeError(f"{self!r}: the connection or its base is closed, or it was never set up")
 
 
-@cython.trashcan(True)  # a chain of them through `arg` may be of any length
 cdef class Endpoint(Attached):
     """The base class of :class:`BufferEvent`: what a connection is made of."""
 

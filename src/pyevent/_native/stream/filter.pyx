@@ -18,7 +18,7 @@ from cpython.ref cimport Py_DECREF
 from libc.errno cimport ELOOP, ENOMEM, EPROTO, errno
 
 from pyevent._native.base.arguments cimport check, check_err
-from pyevent._native.buf.buffer cimport buffer_view
+from pyevent._native.buf.owned cimport buffer_view
 from pyevent._native.c.buffer cimport evbuffer
 from pyevent._native.c.stream cimport *
 from pyevent._native.loop.attached cimport Attached, register_kind, unhold

@@ -4,7 +4,6 @@ Settings is the part of every BufferEvent that says how much and how fast. Users
 BufferEvent, whose base class it is.
 """
 
-cimport cython
 from posix.time cimport timeval
 
 from pyevent._native.base.arguments cimport event_flags, to_timeval
@@ -29,7 +28,6 @@ cdef timeval *seconds_or_null(object seconds, timeval *tv) except? NULL:
     return tv
 
 
-@cython.trashcan(True)
 cdef class Settings(Endpoint):
     """The base class of :class:`BufferEvent`: how much and how fast."""
 
